@@ -1,0 +1,9 @@
+//! Few-shot text classification: a handful of labelled sentences in, a classifier out.
+
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+pub mod data;
+mod error;
+pub mod hub;
+
+pub use error::{Error, Result};

@@ -1,0 +1,3 @@
+//! The `fewshot` command.
+
+fn main() {}
