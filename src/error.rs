@@ -1,6 +1,8 @@
 //! What can go wrong, as types; the command line turns them into sentences.
 
 use crate::data::DataError;
+use crate::encoder::EncoderError;
+use crate::head::HeadError;
 use crate::hub::HubError;
 
 /// `Result` with this crate's [`Error`].
@@ -16,6 +18,12 @@ pub enum Error {
     /// Reading or writing examples and texts.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// Turning texts into vectors.
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
+    /// Fitting or applying a head.
+    #[error(transparent)]
+    Head(#[from] HeadError),
 }
 
 impl Error {
@@ -25,6 +33,8 @@ impl Error {
         match self {
             Self::Hub(error) => error.hint(),
             Self::Data(error) => error.hint(),
+            Self::Encoder(error) => error.hint(),
+            Self::Head(error) => error.hint(),
         }
     }
 }

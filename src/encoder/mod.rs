@@ -1,0 +1,358 @@
+//! Text → vectors: tokenise, forward, pool several layers.
+//!
+//! An [`Encoder`] reads a BERT or MPNet model folder whole, as sentence-transformers lays it out,
+//! and gives each text the average of the pooled vectors of chosen hidden layers ([`LayerMix`]).
+
+mod config;
+mod kernels;
+mod layer_mix;
+mod pooling;
+mod transformer;
+mod weights;
+mod windows;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use config::{Architecture, Pooling};
+pub use layer_mix::LayerMix;
+pub use windows::MAX_TEXT_BYTES;
+
+use crate::hub::ModelFiles;
+use crate::matrix::Matrix;
+use config::ModelConfig;
+use transformer::{Transformer, Workspace};
+use windows::{Tokens, Windows};
+
+/// What can go wrong between a text and its vector.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncoderError {
+    /// A file of the model cannot be read.
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A configuration file is no JSON, or asks for what is not built here.
+    #[error("{}: {reason}", .path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// `config.json` names another kind of model.
+    #[error("model type `{model_type}` is not supported, only bert and mpnet")]
+    Unsupported {
+        /// The kind found.
+        model_type: String,
+    },
+    /// The weight file is no valid safetensors file, or lacks a tensor.
+    #[error("{}: {reason}", .path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A tensor has another shape than `config.json` says.
+    #[error(
+        "{}: tensor `{tensor}` has shape {found:?}, config.json says {expected:?}",
+        .path.display()
+    )]
+    Shape {
+        /// The weight file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// The shape that `config.json` promises.
+        expected: Vec<usize>,
+        /// The shape in the file.
+        found: Vec<usize>,
+    },
+    /// `tokenizer.json` cannot be used.
+    #[error("{}: {reason}", .path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The tokenizer failed on a text.
+    #[error("cannot tokenise: {0}")]
+    Tokenise(String),
+    /// A layer above the encoder's last was asked for.
+    #[error("layer {index} was asked for, the encoder has layers 0 to {layers}")]
+    NoSuchLayer {
+        /// The layer asked for.
+        index: usize,
+        /// The encoder's last.
+        layers: usize,
+    },
+    /// The weights hold NaN or infinite values, or produced them.
+    #[error("encoder `{encoder}` gives NaN or infinite values for the text {text:?}")]
+    NotFinite {
+        /// The model.
+        encoder: String,
+        /// The beginning of the text.
+        text: String,
+    },
+}
+
+impl EncoderError {
+    fn config(path: &std::path::Path, reason: String) -> Self {
+        Self::Config { path: path.to_owned(), reason }
+    }
+
+    /// The cure, if there is one.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Unsupported { .. } => "choose a BERT or MPNet model, such as sentence-transformers/all-mpnet-base-v2",
+            Self::NoSuchLayer { .. } => "choose --layers within the encoder, or `last`",
+            Self::Read { .. } | Self::Config { .. } | Self::Weights { .. } | Self::Shape { .. } | Self::Tokenizer { .. } | Self::NotFinite { .. } => {
+                "the model's files do not fit together or are damaged; fetch them again with `fewshot models get --refresh`, or use another model"
+            }
+            Self::Tokenise(_) => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// Which encoder made a vector: what a saved classifier remembers and checks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EncoderIdentity {
+    /// Hub id or folder, as it was given.
+    pub id: String,
+    /// The hub's commit, 40 hexadecimal digits; none for a folder.
+    pub revision: Option<String>,
+    /// sha256 of the weight file, hexadecimal.
+    pub sha256: String,
+}
+
+/// A BERT or MPNet encoder, ready to run on the CPU.
+pub struct Encoder {
+    identity: EncoderIdentity,
+    config: ModelConfig,
+    windows: Windows,
+    transformer: Transformer,
+}
+
+/// Vectors of texts, and what should be said about some of the texts.
+#[derive(Debug, Clone)]
+pub struct Encoded {
+    /// `[texts, width]`.
+    pub vectors: Matrix,
+    /// In the order of the texts.
+    pub notes: Vec<Note>,
+}
+
+/// Something that a person should know about how a text was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Note {
+    /// Index of the text.
+    pub text: usize,
+    /// In how many windows it was embedded; they are averaged by their numbers of tokens.
+    pub windows: usize,
+    /// Whether what lies beyond [`MAX_TEXT_BYTES`] was left out.
+    pub cut: bool,
+}
+
+/// Tokens that go through the encoder at once; more do not make it faster, and this many need
+/// some 25 MB of memory at width 768.
+const BATCH_TOKENS: usize = 1024;
+
+impl Encoder {
+    /// Loads a model's files; the weights are mapped, not copied.
+    ///
+    /// # Errors
+    /// If a file is missing, damaged, of another kind, or does not fit the others.
+    pub fn load(files: &ModelFiles) -> Result<Self, EncoderError> {
+        let config = ModelConfig::read(&files.dir)?;
+        let windows = Windows::load(&files.dir.join("tokenizer.json"), &config)?;
+        let transformer = Transformer::load(&files.weights, config.transformer.clone())?;
+        let identity = EncoderIdentity {
+            id: files.id.clone(),
+            revision: files.commit.clone(),
+            sha256: files.weights_sha256.clone(),
+        };
+        Ok(Self { identity, config, windows, transformer })
+    }
+
+    /// Which encoder this is.
+    #[must_use]
+    pub fn identity(&self) -> &EncoderIdentity {
+        &self.identity
+    }
+
+    /// Numbers in one vector.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.config.transformer.width
+    }
+
+    /// Number of transformer layers; hidden states are counted from 0, the embeddings, to this.
+    #[must_use]
+    pub fn layers(&self) -> usize {
+        self.config.transformer.layers
+    }
+
+    /// The family.
+    #[must_use]
+    pub fn architecture(&self) -> Architecture {
+        self.config.transformer.architecture
+    }
+
+    /// How token vectors become one.
+    #[must_use]
+    pub fn pooling(&self) -> Pooling {
+        self.config.pooling
+    }
+
+    /// Whether the model's own modules end in a normalisation to length 1.
+    #[must_use]
+    pub fn normalises(&self) -> bool {
+        self.config.normalise
+    }
+
+    /// Tokens of one window, special ones included.
+    #[must_use]
+    pub fn max_tokens(&self) -> usize {
+        self.config.max_tokens
+    }
+
+    /// The layers that classifiers average by default: [`LayerMix::upper_half`].
+    #[must_use]
+    pub fn default_layers(&self) -> LayerMix {
+        LayerMix::upper_half(self.layers())
+    }
+
+    /// Embeds texts: the average over `layers` of the pooled vectors, not normalised.
+    ///
+    /// Output is in input order; a text's vector does not depend on the other texts (to 1e-4);
+    /// equal texts are embedded once. A text over [`Encoder::max_tokens`] is split in windows of
+    /// whole tokens whose vectors are averaged by token count.
+    ///
+    /// # Shapes
+    /// Returns `[texts, width]`.
+    ///
+    /// # Errors
+    /// If a layer does not exist, or a vector is not finite.
+    pub fn encode<S: AsRef<str>>(&self, texts: &[S], layers: &LayerMix) -> Result<Encoded, EncoderError> {
+        let indices = layers.indices(self.layers())?;
+        let encoded = self.encode_layers(texts, &indices)?;
+        let width = self.width();
+        let mut vectors = Matrix::zeros(texts.len(), width);
+        let weight = 1.0 / indices.len() as f32;
+        for (mean, layers) in vectors.values_mut().chunks_exact_mut(width).zip(encoded.vectors.iter_rows()) {
+            for layer in layers.chunks_exact(width) {
+                kernels::add_scaled(mean, layer, weight);
+            }
+        }
+        Ok(Encoded { vectors, notes: encoded.notes })
+    }
+
+    /// Embeds texts and keeps the chosen layers apart, in one forward pass.
+    ///
+    /// # Shapes
+    /// Returns `[texts, layers.len() · width]`, the layers in the order given, which must rise.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`].
+    pub fn encode_layers<S: AsRef<str>>(&self, texts: &[S], layers: &[usize]) -> Result<Encoded, EncoderError> {
+        if let Some(&index) = layers.iter().find(|&&index| index > self.layers()) {
+            return Err(EncoderError::NoSuchLayer { index, layers: self.layers() });
+        }
+        let (unique, places) = deduplicate(texts);
+        let tokens = self.windows.split(&unique)?;
+        let vectors = self.run(&tokens, layers);
+        self.check_finite(&vectors, &unique)?;
+        let notes = places.iter().enumerate().filter_map(|(text, &place)| note(text, &tokens[place]));
+        Ok(Encoded { vectors: vectors.select(&places), notes: notes.collect() })
+    }
+
+    fn run(&self, tokens: &[Tokens], layers: &[usize]) -> Matrix {
+        let columns = layers.len() * self.width();
+        let mut vectors = Matrix::zeros(tokens.len(), columns);
+        let mut windows: Vec<(usize, f32, &[u32])> = tokens.iter().enumerate().flat_map(parts).collect();
+        // Texts of like length together: the attention's tasks are then of like size.
+        windows.sort_by_key(|(_, _, ids)| ids.len());
+        let mut space = Workspace::default();
+        let mut rest = windows.as_slice();
+        while !rest.is_empty() {
+            let (batch, others) = rest.split_at(batch_length(rest));
+            self.run_batch(batch, layers, &mut space, &mut vectors);
+            rest = others;
+        }
+        vectors
+    }
+
+    fn run_batch(&self, batch: &[(usize, f32, &[u32])], layers: &[usize], space: &mut Workspace, vectors: &mut Matrix) {
+        let width = self.width();
+        let ids: Vec<&[u32]> = batch.iter().map(|(_, _, ids)| *ids).collect();
+        let highest = layers.iter().copied().max().unwrap_or(0);
+        let mut pooled = vec![0.0; width];
+        self.transformer.forward(&ids, highest, space, |layer, hidden| {
+            let Some(place) = layers.iter().position(|&wanted| wanted == layer) else {
+                return;
+            };
+            let mut rest = hidden;
+            for &(text, weight, ids) in batch {
+                let (own, others) = rest.split_at(ids.len() * width);
+                pooling::pool(self.config.pooling, own, &mut pooled);
+                kernels::add_scaled(&mut vectors.row_mut(text)[place * width..][..width], &pooled, weight);
+                rest = others;
+            }
+        });
+    }
+
+    fn check_finite(&self, vectors: &Matrix, texts: &[&str]) -> Result<(), EncoderError> {
+        let bad = vectors.iter_rows().position(|row| row.iter().any(|value| !value.is_finite()));
+        match bad {
+            Some(text) => Err(EncoderError::NotFinite {
+                encoder: self.identity.id.clone(),
+                text: texts[text].chars().take(40).collect(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The distinct texts in order of appearance, and each text's place among them.
+fn deduplicate<S: AsRef<str>>(texts: &[S]) -> (Vec<&str>, Vec<usize>) {
+    let mut unique = Vec::new();
+    let mut seen = HashMap::new();
+    let places = texts.iter().map(|text| {
+        *seen.entry(text.as_ref()).or_insert_with(|| {
+            unique.push(text.as_ref());
+            unique.len() - 1
+        })
+    });
+    let places = places.collect();
+    (unique, places)
+}
+
+fn parts((text, tokens): (usize, &Tokens)) -> impl Iterator<Item = (usize, f32, &[u32])> {
+    let weights = tokens.weights();
+    tokens.windows.iter().zip(weights).map(move |(ids, weight)| (text, weight, ids.as_slice()))
+}
+
+fn note(text: usize, tokens: &Tokens) -> Option<Note> {
+    let windows = tokens.windows.len();
+    (windows > 1 || tokens.cut).then_some(Note { text, windows, cut: tokens.cut })
+}
+
+/// How many of the next windows make a batch: at least one, then as many as fit.
+fn batch_length(windows: &[(usize, f32, &[u32])]) -> usize {
+    let mut tokens = 0;
+    let fits = |(_, _, ids): &&(usize, f32, &[u32])| {
+        tokens += ids.len();
+        tokens <= BATCH_TOKENS
+    };
+    windows.iter().take_while(fits).count().max(1)
+}

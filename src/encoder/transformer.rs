@@ -1,0 +1,365 @@
+//! The forward pass of BERT and MPNet on packed texts: the tokens of all texts of a batch lie one
+//! after the other without padding, so that no product is spent on it and no text's vector
+//! depends on its neighbours; attention runs text by text.
+//!
+//! candle-transformers' BERT hides its intermediate layers, pads, and has no MPNet; the products
+//! here are `gemm`'s, the same crate that candle's CPU products use.
+//!
+//! # Source
+//! Devlin et al. 2019 (BERT); Song et al. 2020 (MPNet); transformers' `modeling_bert.py` and
+//! `modeling_mpnet.py` for names and constants.
+
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::EncoderError;
+use super::config::{Architecture, TransformerConfig};
+use super::kernels::{
+    LayerNorm, add_bias, add_bias_gelu, add_residual_layer_norm, layer_norm, softmax_row,
+};
+use super::weights::{Values, Weights};
+use crate::matmul::{Threads, View, matmul, matmul_scaled};
+
+/// The weights of one encoder, ready to run.
+pub(super) struct Transformer {
+    config: TransformerConfig,
+    words: Values,
+    positions: Values,
+    token_type: Option<Values>,
+    norm: Norm,
+    layers: Vec<Layer>,
+    relative: Option<RelativeBias>,
+}
+
+struct Layer {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+    attention_norm: Norm,
+    up: Linear,
+    down: Linear,
+    norm: Norm,
+}
+
+/// `y = x · weightᵀ + bias`; weight `[outputs, inputs]`.
+struct Linear {
+    weight: Values,
+    bias: Values,
+}
+
+struct Norm {
+    weight: Values,
+    bias: Values,
+    epsilon: f32,
+}
+
+/// Memory that one batch after the other uses.
+#[derive(Default)]
+pub(super) struct Workspace {
+    hidden: Vec<f32>,
+    residual: Vec<f32>,
+    projected: Vec<f32>,
+    context: Vec<f32>,
+    inner: Vec<f32>,
+}
+
+/// The names of a family's tensors inside `encoder.layer.N.`, in the order of [`Layer`].
+struct Names {
+    query: &'static str,
+    key: &'static str,
+    value: &'static str,
+    output: &'static str,
+    attention_norm: &'static str,
+}
+
+const BERT: Names = Names {
+    query: "attention.self.query",
+    key: "attention.self.key",
+    value: "attention.self.value",
+    output: "attention.output.dense",
+    attention_norm: "attention.output.LayerNorm",
+};
+const MPNET: Names = Names {
+    query: "attention.attn.q",
+    key: "attention.attn.k",
+    value: "attention.attn.v",
+    output: "attention.attn.o",
+    attention_norm: "attention.LayerNorm",
+};
+
+impl Transformer {
+    /// Maps the weights and checks every shape against `config.json`.
+    pub fn load(path: &Path, config: TransformerConfig) -> Result<Self, EncoderError> {
+        let weights = Weights::open(path, "embeddings.word_embeddings.weight")?;
+        let load = Loader { weights: &weights, config: &config };
+        load.refuse_more_layers(path)?;
+        let width = config.width;
+        let table = |name: &str, rows| weights.tensor(&format!("embeddings.{name}.weight"), &[rows, width]);
+        Ok(Self {
+            words: table("word_embeddings", config.vocabulary)?,
+            positions: table("position_embeddings", config.positions)?,
+            token_type: match config.architecture {
+                Architecture::Bert => Some(table("token_type_embeddings", config.token_types)?),
+                Architecture::Mpnet => None,
+            },
+            norm: load.norm("embeddings.LayerNorm")?,
+            layers: (0..config.layers).map(|index| load.layer(index)).collect::<Result<_, _>>()?,
+            relative: load.relative_bias()?,
+            config,
+        })
+    }
+
+    /// Runs a batch and hands the token vectors of the hidden states from 0 (the embeddings) to
+    /// `highest` to `each`, in this order; layers above are not computed.
+    ///
+    /// `texts` are token ids with special tokens, each of 1 to `max_tokens` ids below the
+    /// vocabulary's size. The slice given to `each` is `[all tokens, width]`.
+    pub fn forward(
+        &self,
+        texts: &[&[u32]],
+        highest: usize,
+        space: &mut Workspace,
+        mut each: impl FnMut(usize, &[f32]),
+    ) {
+        let tokens = texts.iter().map(|ids| ids.len()).sum();
+        space.resize(tokens, &self.config);
+        self.embed(texts, &mut space.hidden);
+        each(0, &space.hidden);
+        for (index, layer) in self.layers.iter().take(highest).enumerate() {
+            self.run_layer(layer, texts, space);
+            each(index + 1, &space.hidden);
+        }
+    }
+
+    fn embed(&self, texts: &[&[u32]], hidden: &mut [f32]) {
+        let width = self.config.width;
+        let places = texts.iter().flat_map(|ids| ids.iter().zip(self.config.positions_of(ids)));
+        for (out, (&id, position)) in hidden.chunks_exact_mut(width).zip(places) {
+            let word = &self.words[id as usize * width..][..width];
+            let place = &self.positions[position * width..][..width];
+            for ((out, &word), &place) in out.iter_mut().zip(word).zip(place) {
+                *out = word + place;
+            }
+        }
+        if let Some(token_type) = &self.token_type {
+            add_bias(hidden, &token_type[..width]);
+        }
+        layer_norm(hidden, &self.norm.view());
+    }
+
+    fn run_layer(&self, layer: &Layer, texts: &[&[u32]], space: &mut Workspace) {
+        let width = self.config.width;
+        self.project(layer, &space.hidden, &mut space.projected);
+        self.attend(texts, &space.projected, &mut space.context);
+        std::mem::swap(&mut space.hidden, &mut space.residual);
+        layer.output.product(&space.context, &mut space.hidden, width);
+        let norm = layer.attention_norm.view();
+        add_residual_layer_norm(&mut space.hidden, &layer.output.bias, &space.residual, &norm);
+
+        layer.up.product(&space.hidden, &mut space.inner, self.config.inner);
+        add_bias_gelu(&mut space.inner, &layer.up.bias, self.config.activation);
+        std::mem::swap(&mut space.hidden, &mut space.residual);
+        layer.down.product(&space.inner, &mut space.hidden, width);
+        let norm = layer.norm.view();
+        add_residual_layer_norm(&mut space.hidden, &layer.down.bias, &space.residual, &norm);
+    }
+
+    /// Queries, keys and values side by side: `projected` is `[tokens, 3 · width]`.
+    fn project(&self, layer: &Layer, hidden: &[f32], projected: &mut [f32]) {
+        let width = self.config.width;
+        for (part, linear) in [&layer.query, &layer.key, &layer.value].into_iter().enumerate() {
+            linear.product(hidden, &mut projected[part * width..], 3 * width);
+        }
+        projected.par_chunks_mut(3 * width).for_each(|token| {
+            let biases = [&layer.query.bias, &layer.key.bias, &layer.value.bias];
+            for (part, bias) in token.chunks_exact_mut(width).zip(biases) {
+                part.iter_mut().zip(bias.iter()).for_each(|(value, bias)| *value += bias);
+            }
+        });
+    }
+
+    /// Softmax attention text by text: `context` is `[tokens, width]`, head beside head.
+    fn attend(&self, texts: &[&[u32]], projected: &[f32], context: &mut [f32]) {
+        let width = self.config.width;
+        let mut tasks = Vec::with_capacity(texts.len());
+        let (mut projected, mut context) = (projected, context);
+        for ids in texts {
+            let (mine, rest) = projected.split_at(ids.len() * 3 * width);
+            let (out, others) = context.split_at_mut(ids.len() * width);
+            tasks.push((mine, out));
+            (projected, context) = (rest, others);
+        }
+        tasks.into_par_iter().for_each_init(Vec::new, |scores, (projected, out)| {
+            for head in 0..self.config.heads {
+                self.attend_head(head, projected, out, scores);
+            }
+        });
+    }
+
+    fn attend_head(&self, head: usize, projected: &[f32], out: &mut [f32], scores: &mut Vec<f32>) {
+        let (width, size) = (self.config.width, self.config.width / self.config.heads);
+        let tokens = out.len() / width;
+        let part = |index: usize| {
+            let from = index * width + head * size;
+            View::strided(&projected[from..], tokens, size, 3 * width)
+        };
+        scores.resize(tokens * tokens, 0.0);
+        let scale = 1.0 / (size as f32).sqrt();
+        matmul_scaled(scores, tokens, part(0), part(1).transposed(), scale, Threads::One);
+        for (query, row) in scores.chunks_exact_mut(tokens).enumerate() {
+            if let Some(relative) = &self.relative {
+                relative.add(head, query, row);
+            }
+            softmax_row(row);
+        }
+        let weights = View::dense(scores, tokens);
+        matmul(&mut out[head * size..], width, weights, part(2), Threads::One);
+    }
+}
+
+impl Linear {
+    fn product(&self, x: &[f32], out: &mut [f32], out_stride: usize) {
+        let outputs = self.bias.len();
+        let inputs = self.weight.len() / outputs;
+        let weight = View::dense(&self.weight, inputs).transposed();
+        matmul(out, out_stride, View::dense(x, inputs), weight, Threads::All);
+    }
+}
+
+impl Norm {
+    fn view(&self) -> LayerNorm<'_> {
+        LayerNorm { weight: &self.weight, bias: &self.bias, epsilon: self.epsilon }
+    }
+}
+
+impl Workspace {
+    fn resize(&mut self, tokens: usize, config: &TransformerConfig) {
+        let TransformerConfig { width, inner, .. } = *config;
+        for buffer in [&mut self.hidden, &mut self.residual, &mut self.context] {
+            buffer.resize(tokens * width, 0.0);
+        }
+        self.projected.resize(tokens * 3 * width, 0.0);
+        self.inner.resize(tokens * inner, 0.0);
+    }
+}
+
+/// MPNet's learned bias on the distance between two tokens, the same in every layer.
+struct RelativeBias {
+    /// `[heads, 2 · longest - 1]`: the bias of key position minus query position, from
+    /// `-(longest - 1)` on.
+    by_distance: Vec<f32>,
+    longest: usize,
+}
+
+impl RelativeBias {
+    /// `table` is `[buckets, heads]`.
+    fn new(table: &[f32], buckets: usize, heads: usize, longest: usize) -> Self {
+        let reach = longest as i64 - 1;
+        let bias = |head| (-reach..=reach).map(move |distance| table[bucket(distance, buckets) * heads + head]);
+        Self { by_distance: (0..heads).flat_map(bias).collect(), longest }
+    }
+
+    fn add(&self, head: usize, query: usize, row: &mut [f32]) {
+        let span = 2 * self.longest - 1;
+        let from = head * span + self.longest - 1 - query;
+        for (score, bias) in row.iter_mut().zip(&self.by_distance[from..]) {
+            *score += bias;
+        }
+    }
+}
+
+/// The bucket of a distance: exact for near tokens, logarithmic up to 128, one half of the
+/// buckets for each direction (transformers' `MPNetEncoder.relative_position_bucket`).
+fn bucket(distance: i64, buckets: usize) -> usize {
+    const FARTHEST: f32 = 128.0;
+    let half = buckets / 2;
+    let exact = (half / 2).max(1);
+    let side = if distance > 0 { half } else { 0 };
+    let far = usize::try_from(distance.unsigned_abs()).unwrap_or(usize::MAX);
+    if far < exact {
+        return side + far;
+    }
+    let ratio = (far as f32 / exact as f32).ln() / (FARTHEST / exact as f32).ln();
+    let bucket = exact + (ratio * (half - exact) as f32) as usize;
+    side + bucket.min(half.saturating_sub(1))
+}
+
+struct Loader<'a> {
+    weights: &'a Weights,
+    config: &'a TransformerConfig,
+}
+
+impl Loader<'_> {
+    /// A `config.json` with too few layers would load and be wrong without a word.
+    fn refuse_more_layers(&self, path: &Path) -> Result<(), EncoderError> {
+        let layers = self.config.layers;
+        let next = format!("encoder.layer.{layers}.output.dense.weight");
+        if !self.weights.has(&next) {
+            return Ok(());
+        }
+        let reason = format!("it holds more layers than the {layers} of config.json");
+        Err(EncoderError::Weights { path: path.to_owned(), reason })
+    }
+
+    fn layer(&self, index: usize) -> Result<Layer, EncoderError> {
+        let names = match self.config.architecture {
+            Architecture::Bert => BERT,
+            Architecture::Mpnet => MPNET,
+        };
+        let (width, inner) = (self.config.width, self.config.inner);
+        let name = |part: &str| format!("encoder.layer.{index}.{part}");
+        let square = |part| self.linear(&name(part), width, width);
+        Ok(Layer {
+            query: square(names.query)?,
+            key: square(names.key)?,
+            value: square(names.value)?,
+            output: square(names.output)?,
+            attention_norm: self.norm(&name(names.attention_norm))?,
+            up: self.linear(&name("intermediate.dense"), inner, width)?,
+            down: self.linear(&name("output.dense"), width, inner)?,
+            norm: self.norm(&name("output.LayerNorm"))?,
+        })
+    }
+
+    fn linear(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear, EncoderError> {
+        Ok(Linear {
+            weight: self.weights.tensor(&format!("{name}.weight"), &[outputs, inputs])?,
+            bias: self.weights.tensor(&format!("{name}.bias"), &[outputs])?,
+        })
+    }
+
+    fn norm(&self, name: &str) -> Result<Norm, EncoderError> {
+        let part = |part| self.weights.tensor(&format!("{name}.{part}"), &[self.config.width]);
+        Ok(Norm { weight: part("weight")?, bias: part("bias")?, epsilon: self.config.epsilon })
+    }
+
+    fn relative_bias(&self) -> Result<Option<RelativeBias>, EncoderError> {
+        let TransformerConfig { relative_buckets: buckets, heads, positions, .. } = *self.config;
+        if self.config.architecture != Architecture::Mpnet {
+            return Ok(None);
+        }
+        let table = self.weights.tensor("encoder.relative_attention_bias.weight", &[buckets, heads])?;
+        Ok(Some(RelativeBias::new(&table, buckets, heads, positions)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// transformers 4: `MPNetEncoder.relative_position_bucket(torch.tensor([...]), 32, 128)`,
+    /// which takes key minus query positions.
+    #[test]
+    fn buckets_as_in_transformers() {
+        let expected = [
+            (-200, 15), (-128, 15), (-91, 15), (-90, 14), (-64, 14), (-63, 13), (-32, 12), (-31, 11), (-16, 10),
+            (-9, 8), (-8, 8), (-7, 7), (-1, 1), (0, 0), (1, 17), (7, 23), (8, 24), (15, 25),
+            (16, 26), (127, 31), (500, 31),
+        ];
+        for (distance, wanted) in expected {
+            assert_eq!(bucket(distance, 32), wanted, "distance {distance}");
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Multinomial logistic regression with an L2 penalty, the linear probe.
+//!
+//! Minimises Σᵢ −log softmax(W xᵢ + b)[yᵢ] + ‖W‖² / (2 · strength), the bias not penalised
+//! (Hastie, Tibshirani & Friedman, The Elements of Statistical Learning, 18.3.2), by L-BFGS
+//! (Liu & Nocedal 1989) in f64.
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{Head, HeadError, HeadKind, Tensors, check_range, check_width, saved, to_matrix, to_tensor};
+use crate::matmul::{Threads, View, matmul};
+use crate::matrix::Matrix;
+use crate::softmax::softmax_f64;
+
+/// How logistic regression is fitted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinearOptions {
+    /// Inverse strength of the penalty, above 0; scikit-learn's `C`. Default 10: the features
+    /// have length 1, so that 1 would hold the probabilities near even.
+    pub strength: f64,
+    /// Most steps of L-BFGS, at least 1; default 200.
+    pub max_steps: usize,
+}
+
+impl Default for LinearOptions {
+    fn default() -> Self {
+        Self { strength: 10.0, max_steps: 200 }
+    }
+}
+
+impl LinearOptions {
+    pub(super) fn validate(&self) -> Result<(), HeadError> {
+        let fits = self.strength > 0.0 && self.strength.is_finite();
+        check_range("strength", self.strength, fits, "above 0")?;
+        check_range("max_steps", self.max_steps as f64, self.max_steps > 0, "at least 1")
+    }
+}
+
+/// A linear head: logits `W x + b`.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    /// `[ways, width]`.
+    weight: Matrix,
+    bias: Vec<f32>,
+}
+
+impl Linear {
+    /// Fits; deterministic, no randomness.
+    ///
+    /// # Shapes
+    /// As [`super::HeadOptions::fit`].
+    #[must_use]
+    pub fn fit(features: &Matrix, classes: &[usize], ways: usize, options: &LinearOptions) -> Self {
+        let problem = Problem::new(features, classes, ways, options.strength);
+        let parameters = minimise(&problem, options.max_steps);
+        let (weight, bias) = parameters.split_at(ways * features.columns());
+        let weight = weight.iter().map(|&value| value as f32).collect();
+        Self {
+            weight: Matrix::from_values(features.columns(), weight).unwrap_or_default(),
+            bias: bias.iter().map(|&value| value as f32).collect(),
+        }
+    }
+
+    /// `[ways, width]`.
+    #[must_use]
+    pub fn weight(&self) -> &Matrix {
+        &self.weight
+    }
+
+    /// `[ways]`.
+    #[must_use]
+    pub fn bias(&self) -> &[f32] {
+        &self.bias
+    }
+
+    pub(super) fn from_tensors(tensors: &Tensors, width: usize, ways: usize) -> Result<Self, HeadError> {
+        let weight = to_matrix(&saved(tensors, "linear.weight", &[ways, width])?)?;
+        Ok(Self { weight, bias: saved(tensors, "linear.bias", &[ways])?.to_vec1()? })
+    }
+}
+
+impl Head for Linear {
+    fn kind(&self) -> HeadKind {
+        HeadKind::Linear
+    }
+
+    fn width(&self) -> usize {
+        self.weight.columns()
+    }
+
+    fn logits(&self, features: &Matrix) -> Result<Matrix, HeadError> {
+        check_width(self.width(), features)?;
+        let (width, ways) = (self.width(), self.bias.len());
+        let mut logits = Matrix::zeros(features.rows(), ways);
+        let weight = View::dense(self.weight.values(), width).transposed();
+        matmul(logits.values_mut(), ways, View::dense(features.values(), width), weight, Threads::All);
+        for row in logits.values_mut().chunks_exact_mut(ways) {
+            row.iter_mut().zip(&self.bias).for_each(|(logit, bias)| *logit += bias);
+        }
+        Ok(logits)
+    }
+
+    fn tensors(&self) -> Result<Tensors, HeadError> {
+        let bias = Tensor::from_slice(&self.bias, self.bias.len(), &Device::Cpu)?;
+        let weight = ("linear.weight".to_owned(), to_tensor(&self.weight)?);
+        Ok(Tensors::from([weight, ("linear.bias".to_owned(), bias)]))
+    }
+}
+
+/// The loss and its gradient. Parameters lie as W, row after row, then b.
+struct Problem<'a> {
+    features: Vec<f64>,
+    classes: &'a [usize],
+    width: usize,
+    ways: usize,
+    penalty: f64,
+}
+
+impl<'a> Problem<'a> {
+    fn new(features: &Matrix, classes: &'a [usize], ways: usize, strength: f64) -> Self {
+        let values = features.values().iter().map(|&value| f64::from(value)).collect();
+        Self { features: values, classes, width: features.columns(), ways, penalty: 1.0 / strength }
+    }
+
+    fn len(&self) -> usize {
+        self.ways * (self.width + 1)
+    }
+
+    fn evaluate(&self, parameters: &[f64], gradient: &mut [f64]) -> f64 {
+        let (weight, bias) = parameters.split_at(self.ways * self.width);
+        let x = View::dense(&self.features, self.width);
+        let mut errors = vec![0.0; self.classes.len() * self.ways];
+        matmul(&mut errors, self.ways, x, View::dense(weight, self.width).transposed(), Threads::All);
+        let mut loss = 0.0;
+        for (row, &class) in errors.chunks_exact_mut(self.ways).zip(self.classes) {
+            row.iter_mut().zip(bias).for_each(|(logit, bias)| *logit += bias);
+            let own = row[class];
+            loss += softmax_f64(row) - own;
+            row[class] -= 1.0;
+        }
+        let (weight_gradient, bias_gradient) = gradient.split_at_mut(weight.len());
+        matmul(weight_gradient, self.width, View::dense(&errors, self.ways).transposed(), x, Threads::All);
+        self.add_penalty(weight, weight_gradient);
+        bias_gradient.fill(0.0);
+        for row in errors.chunks_exact(self.ways) {
+            bias_gradient.iter_mut().zip(row).for_each(|(sum, error)| *sum += error);
+        }
+        loss + 0.5 * self.penalty * dot(weight, weight)
+    }
+
+    fn add_penalty(&self, weight: &[f64], gradient: &mut [f64]) {
+        gradient.iter_mut().zip(weight).for_each(|(g, w)| *g += self.penalty * w);
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// How many past steps L-BFGS remembers.
+const MEMORY: usize = 10;
+/// The gradient's norm at which the minimum counts as reached.
+const TOLERANCE: f64 = 1e-5;
+
+/// A step taken and the change of the gradient along it.
+struct Curvature {
+    step: Vec<f64>,
+    change: Vec<f64>,
+    inverse: f64,
+}
+
+/// L-BFGS with backtracking (Nocedal & Wright, Numerical Optimization, algorithms 7.4, 7.5, 3.1).
+/// The problem is strictly convex in W, so there is one minimum.
+fn minimise(problem: &Problem, max_steps: usize) -> Vec<f64> {
+    let mut parameters = vec![0.0; problem.len()];
+    let mut gradient = vec![0.0; problem.len()];
+    let mut loss = problem.evaluate(&parameters, &mut gradient);
+    let mut memory: Vec<Curvature> = Vec::new();
+    for _ in 0..max_steps {
+        if dot(&gradient, &gradient).sqrt() < TOLERANCE {
+            break;
+        }
+        let direction = descent(&gradient, &memory);
+        let Some(next) = backtrack(problem, &parameters, &gradient, loss, &direction) else {
+            break;
+        };
+        remember(&mut memory, &parameters, &gradient, &next);
+        (parameters, gradient, loss) = (next.parameters, next.gradient, next.loss);
+    }
+    parameters
+}
+
+struct Point {
+    parameters: Vec<f64>,
+    gradient: Vec<f64>,
+    loss: f64,
+}
+
+fn remember(memory: &mut Vec<Curvature>, parameters: &[f64], gradient: &[f64], next: &Point) {
+    let difference = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>();
+    let (step, change) = (difference(&next.parameters, parameters), difference(&next.gradient, gradient));
+    let product = dot(&step, &change);
+    if product <= 0.0 {
+        return;
+    }
+    if memory.len() == MEMORY {
+        memory.remove(0);
+    }
+    memory.push(Curvature { step, change, inverse: 1.0 / product });
+}
+
+/// The two-loop recursion: minus the approximate inverse Hessian times the gradient.
+fn descent(gradient: &[f64], memory: &[Curvature]) -> Vec<f64> {
+    let mut direction: Vec<f64> = gradient.iter().map(|g| -g).collect();
+    let mut weights = Vec::with_capacity(memory.len());
+    for past in memory.iter().rev() {
+        let weight = past.inverse * dot(&past.step, &direction);
+        add(&mut direction, &past.change, -weight);
+        weights.push(weight);
+    }
+    // Without memory, a step of length 1: the features have length 1, so this is the right order.
+    let scale = match memory.last() {
+        Some(past) => 1.0 / (past.inverse * dot(&past.change, &past.change)),
+        None => 1.0 / dot(gradient, gradient).sqrt(),
+    };
+    direction.iter_mut().for_each(|value| *value *= scale);
+    for (past, weight) in memory.iter().zip(weights.iter().rev()) {
+        let correction = weight - past.inverse * dot(&past.change, &direction);
+        add(&mut direction, &past.step, correction);
+    }
+    direction
+}
+
+fn add(sum: &mut [f64], other: &[f64], weight: f64) {
+    sum.iter_mut().zip(other).for_each(|(sum, other)| *sum += weight * other);
+}
+
+/// Halves the step until the loss falls enough; none if it does not.
+fn backtrack(problem: &Problem, from: &[f64], gradient: &[f64], loss: f64, direction: &[f64]) -> Option<Point> {
+    const ENOUGH: f64 = 1e-4;
+    const HALVINGS: usize = 40;
+    let slope = dot(gradient, direction);
+    let mut length = 1.0;
+    for _ in 0..HALVINGS {
+        let mut parameters = from.to_vec();
+        add(&mut parameters, direction, length);
+        let mut gradient = vec![0.0; parameters.len()];
+        let new = problem.evaluate(&parameters, &mut gradient);
+        if new <= loss + ENOUGH * length * slope {
+            return Some(Point { parameters, gradient, loss: new });
+        }
+        length *= 0.5;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+
+    const POINTS: [[f32; 2]; 6] =
+        [[0.0, 0.2], [0.5, -0.3], [1.0, 0.1], [1.5, 1.0], [2.0, 0.4], [2.5, 1.3]];
+    /// scikit-learn 1.9.1, `LogisticRegression(C=4.0, tol=1e-12, max_iter=10000)`
+    /// `.fit(POINTS, [0, 0, 0, 1, 1, 1]).decision_function(POINTS)`. Its binary form penalises one
+    /// weight vector where the softmax has two of half the size: C = 4 there is strength 2 here.
+    const MARGINS: [f32; 6] =
+        [-2.611_095_4, -2.326_469_5, -0.869_422_98, 1.238_968_3, 1.393_325_2, 3.501_716_5];
+
+    fn random_problem(seed: u64, rows: usize, width: usize, ways: usize) -> (Matrix, Vec<usize>) {
+        let mut random = Random::new(seed);
+        let values = (0..rows * width).map(|_| random.normal()).collect();
+        let classes = (0..rows).map(|row| row % ways).collect();
+        (Matrix::from_values(width, values).expect("whole rows"), classes)
+    }
+
+    #[test]
+    fn gradient_agrees_with_finite_differences() {
+        let (features, classes) = random_problem(1, 9, 4, 3);
+        let problem = Problem::new(&features, &classes, 3, 0.7);
+        let mut random = Random::new(2);
+        let at: Vec<f64> = (0..problem.len()).map(|_| f64::from(random.normal())).collect();
+        let mut gradient = vec![0.0; at.len()];
+        problem.evaluate(&at, &mut gradient);
+        for index in 0..at.len() {
+            let loss = |change: f64| {
+                let mut moved = at.clone();
+                moved[index] += change;
+                problem.evaluate(&moved, &mut vec![0.0; at.len()])
+            };
+            let slope = (loss(1e-5) - loss(-1e-5)) / 2e-5;
+            assert!((slope - gradient[index]).abs() < 1e-6, "parameter {index}");
+        }
+    }
+
+    #[test]
+    fn reaches_the_minimum() {
+        let (features, classes) = random_problem(3, 60, 20, 5);
+        let problem = Problem::new(&features, &classes, 5, 10.0);
+        let found = minimise(&problem, 500);
+        let mut gradient = vec![0.0; found.len()];
+        problem.evaluate(&found, &mut gradient);
+        assert!(dot(&gradient, &gradient).sqrt() < 1e-4);
+    }
+
+    #[test]
+    fn agrees_with_scikit_learn() {
+        let features = Matrix::from_rows(&POINTS).expect("whole rows");
+        let options = LinearOptions { strength: 2.0, max_steps: 500 };
+        let head = Linear::fit(&features, &[0, 0, 0, 1, 1, 1], 2, &options);
+        let logits = head.logits(&features).expect("same width");
+        let margins: Vec<f32> = logits.iter_rows().map(|row| row[1] - row[0]).collect();
+        assert!(margins.iter().zip(MARGINS).all(|(m, e)| (m - e).abs() < 1e-3), "{margins:?}");
+    }
+}

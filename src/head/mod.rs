@@ -1,0 +1,217 @@
+//! Features → logits: the multi-layer perceptron, logistic regression, class prototypes.
+//!
+//! A head sees features and class indices; it never knows about text.
+
+mod linear;
+mod mlp;
+mod prototype;
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+pub use linear::{Linear, LinearOptions};
+pub use mlp::{Mlp, MlpOptions, Start};
+pub use prototype::Prototype;
+
+use crate::matrix::Matrix;
+
+/// What can go wrong with a head.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeadError {
+    /// An option lies outside its range.
+    #[error("{name} is {value}, must be {range}")]
+    Option {
+        /// The option.
+        name: &'static str,
+        /// The value given.
+        value: f64,
+        /// What is allowed.
+        range: &'static str,
+    },
+    /// Features of another width than the head was trained on.
+    #[error("the head was trained on vectors of width {expected}, these have width {found}")]
+    Width {
+        /// The head's width.
+        expected: usize,
+        /// The width given.
+        found: usize,
+    },
+    /// Features and classes do not go together.
+    #[error("{features} rows of features, {classes} classes of examples")]
+    Count {
+        /// Rows of features.
+        features: usize,
+        /// Number of class indices.
+        classes: usize,
+    },
+    /// A saved head lacks a tensor, or one has another shape.
+    #[error("tensor `{name}` of the head is missing or has another shape")]
+    Tensor {
+        /// The tensor.
+        name: String,
+    },
+    /// Training ended in NaN or infinite values.
+    #[error("training the head diverged: its loss is not finite")]
+    Diverged,
+    /// An error of the tensor library.
+    #[error("the tensor library failed")]
+    Candle(#[from] candle_core::Error),
+}
+
+impl HeadError {
+    /// The cure, if there is one.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Width { .. } => "use the encoder that the classifier was trained with",
+            Self::Diverged => "use a smaller --learning-rate",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// The kinds of head, as `--head` names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeadKind {
+    /// The eight-layer perceptron, started from logistic regression.
+    #[default]
+    Mlp,
+    /// Regularised logistic regression.
+    Linear,
+    /// Nearest class mean.
+    Prototype,
+}
+
+impl HeadKind {
+    /// The name on the command line and in files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mlp => "mlp",
+            Self::Linear => "linear",
+            Self::Prototype => "prototype",
+        }
+    }
+}
+
+impl FromStr for HeadKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Mlp, Self::Linear, Self::Prototype]
+            .into_iter()
+            .find(|kind| kind.name() == text)
+            .ok_or_else(|| format!("`{text}` is no head; choose mlp, linear or prototype"))
+    }
+}
+
+/// How heads are fitted; each kind reads its own part.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct HeadOptions {
+    /// Which head; default [`HeadKind::Mlp`].
+    pub kind: HeadKind,
+    /// Of logistic regression, and of the start that it gives to the perceptron.
+    pub linear: LinearOptions,
+    /// Of the perceptron.
+    pub mlp: MlpOptions,
+}
+
+impl HeadOptions {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// [`HeadError::Option`] with the first value outside its range.
+    pub fn validate(&self) -> Result<(), HeadError> {
+        self.linear.validate()?;
+        self.mlp.validate()
+    }
+
+    /// Fits a head.
+    ///
+    /// # Shapes
+    /// - `features`: `[examples, width]`
+    /// - `classes`: one index below `ways` an example; every class at least once
+    ///
+    /// # Errors
+    /// If an option is out of range, or training diverges.
+    pub fn fit(&self, features: &Matrix, classes: &[usize], ways: usize, seed: u64) -> Result<Box<dyn Head>, HeadError> {
+        self.validate()?;
+        if features.rows() != classes.len() {
+            return Err(HeadError::Count { features: features.rows(), classes: classes.len() });
+        }
+        Ok(match self.kind {
+            HeadKind::Linear => Box::new(Linear::fit(features, classes, ways, &self.linear)),
+            HeadKind::Prototype => Box::new(Prototype::fit(features, classes, ways)),
+            HeadKind::Mlp => Box::new(Mlp::fit(features, classes, ways, self, seed)?),
+        })
+    }
+}
+
+/// A fitted head.
+pub trait Head: Send + Sync {
+    /// Which kind it is.
+    fn kind(&self) -> HeadKind;
+
+    /// Width of the features that it takes.
+    fn width(&self) -> usize;
+
+    /// # Shapes
+    /// `features` is `[texts, width]`, the result `[texts, ways]`; its softmax gives the
+    /// probabilities.
+    ///
+    /// # Errors
+    /// If the width is another than the head's.
+    fn logits(&self, features: &Matrix) -> Result<Matrix, HeadError>;
+
+    /// The parameters by name, for saving.
+    ///
+    /// # Errors
+    /// If the tensor library fails.
+    fn tensors(&self) -> Result<Tensors, HeadError>;
+}
+
+/// Named parameters of a head; sorted, so that files are the same bytes each time.
+pub type Tensors = BTreeMap<String, Tensor>;
+
+/// Builds a head from saved parameters.
+///
+/// # Errors
+/// If a tensor is missing or does not fit.
+pub fn load(kind: HeadKind, tensors: &Tensors, width: usize, ways: usize) -> Result<Box<dyn Head>, HeadError> {
+    Ok(match kind {
+        HeadKind::Linear => Box::new(Linear::from_tensors(tensors, width, ways)?),
+        HeadKind::Prototype => Box::new(Prototype::from_tensors(tensors, width, ways)?),
+        HeadKind::Mlp => Box::new(Mlp::from_tensors(tensors, width, ways)?),
+    })
+}
+
+fn check_width(expected: usize, features: &Matrix) -> Result<(), HeadError> {
+    let found = features.columns();
+    if found == expected { Ok(()) } else { Err(HeadError::Width { expected, found }) }
+}
+
+fn to_tensor(matrix: &Matrix) -> Result<Tensor, HeadError> {
+    Ok(Tensor::from_slice(matrix.values(), (matrix.rows(), matrix.columns()), &Device::Cpu)?)
+}
+
+fn to_matrix(tensor: &Tensor) -> Result<Matrix, HeadError> {
+    let (_, columns) = tensor.dims2()?;
+    let values = tensor.flatten_all()?.to_vec1()?;
+    Ok(Matrix::from_values(columns, values).unwrap_or_default())
+}
+
+/// A saved tensor of the expected shape.
+fn saved(tensors: &Tensors, name: &str, shape: &[usize]) -> Result<Tensor, HeadError> {
+    let fits = |tensor: &&Tensor| tensor.dims() == shape && tensor.dtype() == candle_core::DType::F32;
+    tensors.get(name).filter(fits).cloned().ok_or_else(|| HeadError::Tensor { name: name.to_owned() })
+}
+
+fn check_range(name: &'static str, value: f64, fits: bool, range: &'static str) -> Result<(), HeadError> {
+    if fits { Ok(()) } else { Err(HeadError::Option { name, value, range }) }
+}

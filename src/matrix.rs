@@ -1,0 +1,118 @@
+//! A row-major matrix of f32, the form in which embeddings and logits travel.
+
+/// `rows × columns` values, row after row.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Matrix {
+    columns: usize,
+    values: Vec<f32>,
+}
+
+impl Matrix {
+    /// A matrix of zeros.
+    #[must_use]
+    pub fn zeros(rows: usize, columns: usize) -> Self {
+        Self { columns, values: vec![0.0; rows * columns] }
+    }
+
+    /// Takes values that lie row after row; `None` if they do not fill whole rows.
+    #[must_use]
+    pub fn from_values(columns: usize, values: Vec<f32>) -> Option<Self> {
+        (columns > 0 && values.len().is_multiple_of(columns)).then_some(Self { columns, values })
+    }
+
+    /// Stacks rows of one length; `None` if there is no row or lengths differ.
+    #[must_use]
+    pub fn from_rows<R: AsRef<[f32]>>(rows: &[R]) -> Option<Self> {
+        let columns = rows.first()?.as_ref().len();
+        let same = rows.iter().all(|row| row.as_ref().len() == columns);
+        let values = rows.iter().flat_map(|row| row.as_ref().iter().copied()).collect();
+        if same { Self::from_values(columns, values) } else { None }
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.values.len().checked_div(self.columns).unwrap_or(0)
+    }
+
+    /// Number of columns.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// One row.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Matrix::rows`].
+    #[must_use]
+    pub fn row(&self, index: usize) -> &[f32] {
+        &self.values[index * self.columns..(index + 1) * self.columns]
+    }
+
+    /// One row, to be changed.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Matrix::rows`].
+    pub fn row_mut(&mut self, index: usize) -> &mut [f32] {
+        &mut self.values[index * self.columns..(index + 1) * self.columns]
+    }
+
+    /// The rows, in order.
+    pub fn iter_rows(&self) -> std::slice::ChunksExact<'_, f32> {
+        self.values.chunks_exact(self.columns.max(1))
+    }
+
+    /// All values, row after row.
+    #[must_use]
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// All values, to be changed.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
+    /// The rows at these indices, in this order.
+    ///
+    /// # Panics
+    /// If an index is not below [`Matrix::rows`].
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let values = rows.iter().flat_map(|&row| self.row(row).iter().copied()).collect();
+        Self { columns: self.columns, values }
+    }
+
+    /// The mean of all rows; zeros if there is no row.
+    #[must_use]
+    pub fn mean_row(&self) -> Vec<f32> {
+        let mut mean = vec![0.0f64; self.columns];
+        for row in self.iter_rows() {
+            for (sum, &value) in mean.iter_mut().zip(row) {
+                *sum += f64::from(value);
+            }
+        }
+        let rows = self.rows().max(1) as f64;
+        mean.into_iter().map(|sum| (sum / rows) as f32).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ragged_or_missing_rows_are_refused() {
+        assert!(Matrix::from_rows(&[vec![1.0], vec![1.0, 2.0]]).is_none());
+        assert!(Matrix::from_rows::<Vec<f32>>(&[]).is_none());
+        assert!(Matrix::from_values(2, vec![1.0; 3]).is_none());
+    }
+
+    #[test]
+    fn selects_rows_and_averages_them() {
+        let matrix = Matrix::from_rows(&[[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]]).expect("even rows");
+        assert_eq!(matrix.select(&[2, 0]).values(), [5.0, 9.0, 1.0, 2.0]);
+        assert_eq!(matrix.mean_row(), [3.0, 5.0]);
+    }
+}
