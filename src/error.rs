@@ -4,9 +4,11 @@ use crate::data::DataError;
 use crate::encoder::EncoderError;
 use crate::head::HeadError;
 use crate::hub::HubError;
+use crate::prompt::PromptError;
+use crate::saved::SaveError;
 
-/// `Result` with this crate's [`Error`].
-pub type Result<T> = std::result::Result<T, Error>;
+/// `Result` with this crate's [`Error`] unless another is named.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What can go wrong in this crate; each part of it has its own enum.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,12 @@ pub enum Error {
     /// Fitting or applying a head.
     #[error(transparent)]
     Head(#[from] HeadError),
+    /// Reading label descriptions.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    /// Saving or loading a classifier.
+    #[error(transparent)]
+    Save(#[from] SaveError),
 }
 
 impl Error {
@@ -35,6 +43,8 @@ impl Error {
             Self::Data(error) => error.hint(),
             Self::Encoder(error) => error.hint(),
             Self::Head(error) => error.hint(),
+            Self::Prompt(error) => error.hint(),
+            Self::Save(error) => error.hint(),
         }
     }
 }

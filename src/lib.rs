@@ -2,6 +2,8 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod calibration;
+pub mod classifier;
 pub mod data;
 pub mod encoder;
 mod error;
@@ -10,7 +12,13 @@ pub mod head;
 pub mod hub;
 mod matmul;
 pub mod matrix;
-mod random;
+pub mod metrics;
+pub mod prompt;
+pub mod random;
+pub mod saved;
 mod softmax;
+pub mod vectors;
 
+pub use calibration::Calibration;
+pub use classifier::{FewShotClassifier, FitOptions};
 pub use error::{Error, Result};

@@ -1,3 +1,9 @@
-//! The `fewshot` command.
+//! The `fewshot` command; `cli/` has one file a subcommand and sees the public library only.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

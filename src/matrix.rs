@@ -98,6 +98,14 @@ impl Matrix {
     }
 }
 
+/// Scales a vector to length 1; a vector of zeros stays.
+pub fn normalise(vector: &mut [f32]) {
+    let length = vector.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt() as f32;
+    if length > 0.0 {
+        vector.iter_mut().for_each(|value| *value /= length);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -177,7 +177,7 @@ impl Encoder {
         let windows = Windows::load(&files.dir.join("tokenizer.json"), &config)?;
         let transformer = Transformer::load(&files.weights, config.transformer.clone())?;
         let identity = EncoderIdentity {
-            id: files.id.clone(),
+            id: lasting_name(files),
             revision: files.commit.clone(),
             sha256: files.weights_sha256.clone(),
         };
@@ -320,6 +320,14 @@ impl Encoder {
             }),
             None => Ok(()),
         }
+    }
+}
+
+/// A hub id as it is; a folder by its full path, which holds from any working folder.
+fn lasting_name(files: &ModelFiles) -> String {
+    match (&files.commit, files.dir.canonicalize()) {
+        (None, Ok(path)) => path.display().to_string(),
+        _ => files.id.clone(),
     }
 }
 

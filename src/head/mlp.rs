@@ -378,3 +378,100 @@ fn held_out_losses(data: &Samples, fold: &Fold, options: &HeadOptions, seed: u64
     }
     Ok(losses)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(ways: usize, rows: usize, width: usize) -> (Matrix, Vec<usize>) {
+        let mut random = Random::new(11);
+        let values = (0..rows * width).map(|_| random.normal()).collect();
+        (Matrix::from_values(width, values).expect("rows"), (0..rows).map(|row| row % ways).collect())
+    }
+
+    fn with_epochs(start: Start, epochs: usize) -> HeadOptions {
+        let mlp = MlpOptions { start, epochs, ..MlpOptions::default() };
+        HeadOptions { mlp, ..HeadOptions::default() }
+    }
+
+    #[test]
+    fn widths_are_those_of_the_documents_and_grow_with_the_classes() {
+        assert_eq!(widths(768, 2), [768, 512, 256, 128, 64, 32, 16, 8, 1]);
+        assert_eq!(widths(384, 3), [384, 512, 256, 128, 64, 32, 16, 8, 3]);
+        assert_eq!(widths(768, 20), [768, 512, 256, 128, 64, 40, 40, 40, 20]);
+        assert_eq!(widths(768, 300), [768, 600, 600, 600, 600, 600, 600, 600, 300]);
+    }
+
+    #[test]
+    fn a_linear_start_computes_what_the_linear_head_computes() {
+        for ways in [2, 3, 20, 77] {
+            let (features, classes) = samples(ways, 4 * ways, 50);
+            let options = with_epochs(Start::Linear, 0);
+            let mlp = Mlp::fit(&features, &classes, ways, &options, 3).expect("fits");
+            let linear = Linear::fit(&features, &classes, ways, &options.linear);
+            let (a, b) = (mlp.logits(&features).expect("width"), linear.logits(&features).expect("width"));
+            for (row, expected) in a.iter_rows().zip(b.iter_rows()) {
+                for (logit, wanted) in row.iter().zip(expected) {
+                    // Two classes fix logits up to a shared constant.
+                    let (logit, wanted) = if ways == 2 { (logit - row[0], wanted - expected[0]) } else { (*logit, *wanted) };
+                    assert!((logit - wanted).abs() < 1e-3, "{ways} ways: {logit} {wanted}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_parameter_moves_in_training() {
+        for start in [Start::Linear, Start::Random] {
+            let (features, classes) = samples(3, 30, 20);
+            let train = |epochs| {
+                let options = with_epochs(start, epochs);
+                let data = Samples { features: &features, classes: &classes, ways: 3 };
+                let training = match start {
+                    Start::Linear => Training::from_linear(&data, &options, 1),
+                    Start::Random => Training::random(&data, &options.mlp, 1),
+                };
+                training.and_then(|training| training.run(epochs)).and_then(|mlp| mlp.tensors()).expect("trains")
+            };
+            let (before, after) = (train(0), train(3));
+            for (name, tensor) in &before {
+                let moved = (&after[name] - tensor).and_then(|d| d.abs()?.sum_all()?.to_scalar::<f32>());
+                assert!(moved.expect("same shape") > 0.0, "{start:?} {name}");
+            }
+        }
+    }
+
+    /// torch 2.15: `BCEWithLogitsLoss(reduction="sum")(tensor([0.5, -2.0, 300.0]), tensor([1., 1., 0.]))`
+    /// and `CrossEntropyLoss(reduction="sum")(tensor([[1., 2., 4.], [0., 0., 0.]]), tensor([2, 1]))`.
+    #[test]
+    fn losses_agree_with_torch() {
+        let logits = Tensor::new(&[[0.5f32], [-2.0], [300.0]], &Device::Cpu).expect("tensor");
+        let targets = Tensor::new(&[1f32, 1.0, 0.0], &Device::Cpu).expect("tensor");
+        let loss = summed_loss(&logits, &targets, 2).and_then(|l| Ok(l.to_scalar::<f32>()?));
+        assert!((loss.expect("finite") - 302.601).abs() < 1e-3);
+        let logits = Tensor::new(&[[1f32, 2.0, 4.0], [0.0, 0.0, 0.0]], &Device::Cpu).expect("tensor");
+        let targets = Tensor::new(&[2u32, 1], &Device::Cpu).expect("tensor");
+        let loss = summed_loss(&logits, &targets, 3).and_then(|l| Ok(l.to_scalar::<f32>()?));
+        assert!((loss.expect("finite") - 1.268_458).abs() < 1e-5);
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_bytes() {
+        let (features, classes) = samples(2, 16, 40);
+        let bytes = |seed| {
+            let options = with_epochs(Start::Random, 5);
+            let mlp = Mlp::fit(&features, &classes, 2, &options, seed).expect("fits");
+            mlp.logits(&features).expect("width").values().to_vec()
+        };
+        assert_eq!(bytes(1), bytes(1));
+        assert_ne!(bytes(1), bytes(2));
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        let options = MlpOptions { learning_rate: f64::NAN, ..MlpOptions::default() };
+        assert!(matches!(options.validate(), Err(HeadError::Option { name: "learning_rate", .. })));
+        let options = MlpOptions { batch: 0, ..MlpOptions::default() };
+        assert!(matches!(options.validate(), Err(HeadError::Option { name: "batch", .. })));
+    }
+}

@@ -5,7 +5,7 @@
 //! distance.
 
 use super::{Head, HeadError, HeadKind, Tensors, check_width, saved, to_matrix, to_tensor};
-use crate::matrix::Matrix;
+use crate::matrix::{Matrix, normalise};
 
 /// Cosine similarity is multiplied by this to make logits; the temperature of the calibration
 /// then sets how sure they sound.
@@ -36,14 +36,6 @@ impl Prototype {
 
     pub(super) fn from_tensors(tensors: &Tensors, width: usize, ways: usize) -> Result<Self, HeadError> {
         Ok(Self { means: to_matrix(&saved(tensors, "prototype.means", &[ways, width])?)? })
-    }
-}
-
-/// Scales a vector to length 1; a vector of zeros stays.
-pub(crate) fn normalise(vector: &mut [f32]) {
-    let length = vector.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt() as f32;
-    if length > 0.0 {
-        vector.iter_mut().for_each(|value| *value /= length);
     }
 }
 

@@ -1,0 +1,113 @@
+//! One temperature that makes the probabilities honest.
+//!
+//! Logits are divided by a temperature chosen on examples that the head did not see (Guo et al.
+//! 2017, section 4.2). A handful of examples can all be right by luck, which would make the best
+//! temperature zero; a prior around 1 holds it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::folds::folds;
+use crate::head::{HeadError, HeadKind, HeadOptions};
+use crate::matrix::Matrix;
+use crate::softmax::{argmax, mean_loss};
+
+/// Most parts that the support set is split into.
+const MOST_FOLDS: usize = 8;
+/// Spread of the prior on ln(temperature): two thirds of the belief lie within a factor of 2.
+const PRIOR: f64 = std::f64::consts::LN_2;
+/// Range of ln(temperature).
+const RANGE: f64 = 4.0;
+
+/// What held-out parts of the support set say about a head.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Logits are divided by it; 1 if some class has one example only.
+    pub temperature: f64,
+    /// Fraction of the examples that heads fitted on the others got right; none if some class has
+    /// one example only.
+    pub held_out_accuracy: Option<f64>,
+}
+
+/// Calibrates a head fitted with these options on these features.
+///
+/// # Errors
+/// As [`HeadOptions::fit`].
+pub(crate) fn calibrate(
+    features: &Matrix,
+    classes: &[usize],
+    ways: usize,
+    options: &HeadOptions,
+    seed: u64,
+) -> Result<Calibration, HeadError> {
+    // The perceptron starts as the linear head and stays near it: the linear head stands for it
+    // here, in a hundredth of the time.
+    let kind = if options.kind == HeadKind::Prototype { options.kind } else { HeadKind::Linear };
+    let options = HeadOptions { kind, ..options.clone() };
+    let mut parts = Vec::new();
+    for fold in folds(classes, ways, MOST_FOLDS, seed) {
+        let pick = |rows: &[usize]| rows.iter().map(|&row| classes[row]).collect::<Vec<_>>();
+        let head = options.fit(&features.select(&fold.train), &pick(&fold.train), ways, seed)?;
+        parts.push((head.logits(&features.select(&fold.held_out))?, pick(&fold.held_out)));
+    }
+    if parts.is_empty() {
+        return Ok(Calibration { temperature: 1.0, held_out_accuracy: None });
+    }
+    let cost = |log: f64| {
+        let loss = |(logits, truth): &(Matrix, Vec<usize>)| {
+            mean_loss(logits, truth, log.exp()) * truth.len() as f64
+        };
+        parts.iter().map(loss).sum::<f64>() + 0.5 * (log / PRIOR).powi(2)
+    };
+    let right = |(logits, truth): &(Matrix, Vec<usize>)| {
+        logits.iter_rows().zip(truth).filter(|(row, class)| argmax(row) == **class).count()
+    };
+    let right: usize = parts.iter().map(right).sum();
+    Ok(Calibration {
+        temperature: golden_section(cost, -RANGE, RANGE).exp(),
+        held_out_accuracy: Some(right as f64 / classes.len() as f64),
+    })
+}
+
+/// The minimum of a function with one valley, to 1e-4 (Kiefer 1953).
+fn golden_section(cost: impl Fn(f64) -> f64, mut from: f64, mut to: f64) -> f64 {
+    let ratio = (5f64.sqrt() - 1.0) / 2.0;
+    while to - from > 1e-4 {
+        let (left, right) = (to - ratio * (to - from), from + ratio * (to - from));
+        if cost(left) < cost(right) {
+            to = right;
+        } else {
+            from = left;
+        }
+    }
+    f64::midpoint(from, to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+
+    #[test]
+    fn golden_section_finds_the_valley() {
+        assert!((golden_section(|x| (x - 1.3).powi(2), -4.0, 4.0) - 1.3).abs() < 1e-3);
+    }
+
+    /// Classes that the features tell apart clearly ask for surer probabilities than classes that
+    /// have nothing to do with them.
+    #[test]
+    fn noise_gets_a_higher_temperature_than_signal() {
+        let mut random = Random::new(5);
+        let classes: Vec<usize> = (0..40).map(|row| row % 2).collect();
+        let mut of = |gap: f32| {
+            let rows: Vec<[f32; 3]> = classes
+                .iter()
+                .map(|&class| [gap * (class as f32 - 0.5), random.normal(), random.normal()])
+                .collect();
+            let features = Matrix::from_rows(&rows).expect("rows");
+            calibrate(&features, &classes, 2, &HeadOptions::default(), 1).expect("fits")
+        };
+        let (signal, noise) = (of(9.0), of(0.0));
+        assert!(signal.temperature < noise.temperature, "{signal:?} {noise:?}");
+        assert!(signal.held_out_accuracy > noise.held_out_accuracy);
+    }
+}

@@ -1,0 +1,153 @@
+//! The whole path: texts → encoder → head → probabilities.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::data::{Dataset, Example, LabelSet};
+use crate::encoder::{Encoder, EncoderIdentity, LayerMix, Note};
+use crate::head::{HeadKind, HeadOptions};
+use crate::matrix::Matrix;
+use crate::softmax::argmax;
+use crate::vectors::VectorClassifier;
+
+/// How a classifier is fitted.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct FitOptions {
+    /// Hidden layers that are averaged; default [`Encoder::default_layers`].
+    pub layers: Option<LayerMix>,
+    /// The head and its training.
+    pub head: HeadOptions,
+    /// Of everything random; the same seed, data and machine give the same bytes.
+    pub seed: u64,
+}
+
+/// A text classifier learned from a few examples.
+pub struct FewShotClassifier {
+    encoder: Arc<Encoder>,
+    pub(crate) layers: LayerMix,
+    pub(crate) vectors: VectorClassifier,
+    pub(crate) options: FitOptions,
+    pub(crate) examples: Vec<Example>,
+    timing: FitTiming,
+    notes: Vec<Note>,
+}
+
+/// How long the parts of a fit took; zero for a loaded classifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FitTiming {
+    /// Embedding the examples.
+    pub encode: Duration,
+    /// Training and calibrating the head.
+    pub head: Duration,
+}
+
+/// Probabilities of texts, and what should be said about some of the texts.
+#[derive(Debug, Clone)]
+pub struct Predictions {
+    /// `[texts, ways]`, columns in the order of the labels; each row sums to 1.
+    pub probabilities: Matrix,
+    /// Texts that were split in windows or cut.
+    pub notes: Vec<Note>,
+}
+
+impl FewShotClassifier {
+    /// Embeds the examples and fits a head on them.
+    ///
+    /// # Errors
+    /// If there is one label only, an option is out of range, or encoder or head fail.
+    pub fn fit(encoder: Arc<Encoder>, dataset: &Dataset, options: &FitOptions) -> Result<Self> {
+        dataset.check_trainable()?;
+        options.head.validate()?;
+        let layers = options.layers.clone().unwrap_or_else(|| encoder.default_layers());
+        let texts: Vec<&str> = dataset.examples().iter().map(|e| e.text.as_str()).collect();
+        let start = Instant::now();
+        let encoded = encoder.encode(&texts, &layers)?;
+        let encode = start.elapsed();
+        let labels = dataset.labels().clone();
+        let (head, seed) = (&options.head, options.seed);
+        let vectors = VectorClassifier::fit(&encoded.vectors, &dataset.classes(), labels, head, seed)?;
+        let timing = FitTiming { encode, head: start.elapsed() - encode };
+        let (examples, notes) = (dataset.examples().to_vec(), encoded.notes);
+        Ok(Self { encoder, layers, vectors, options: options.clone(), examples, timing, notes })
+    }
+
+    pub(crate) fn from_parts(
+        encoder: Arc<Encoder>,
+        layers: LayerMix,
+        vectors: VectorClassifier,
+        options: FitOptions,
+        examples: Vec<Example>,
+    ) -> Self {
+        let (timing, notes) = Default::default();
+        Self { encoder, layers, vectors, options, examples, timing, notes }
+    }
+
+    /// The class names, in the order of the probabilities.
+    #[must_use]
+    pub fn labels(&self) -> &LabelSet {
+        self.vectors.labels()
+    }
+
+    /// Which encoder it uses.
+    #[must_use]
+    pub fn encoder(&self) -> &EncoderIdentity {
+        self.encoder.identity()
+    }
+
+    /// The head, the centring before it and the temperature behind it.
+    #[must_use]
+    pub fn vectors(&self) -> &VectorClassifier {
+        &self.vectors
+    }
+
+    /// Which head it has.
+    #[must_use]
+    pub fn head_kind(&self) -> HeadKind {
+        self.vectors.head_kind()
+    }
+
+    /// How many examples it learned from, if they were kept.
+    #[must_use]
+    pub fn example_count(&self) -> usize {
+        self.examples.len()
+    }
+
+    /// How long the fit took.
+    #[must_use]
+    pub fn timing(&self) -> FitTiming {
+        self.timing
+    }
+
+    /// Examples that were split in windows or cut at the fit.
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// The hidden layers that are averaged.
+    #[must_use]
+    pub fn layers(&self) -> &LayerMix {
+        &self.layers
+    }
+
+    /// The probability of each label for each text.
+    ///
+    /// # Errors
+    /// If the encoder gives NaN or infinite values.
+    pub fn predict_proba<S: AsRef<str>>(&self, texts: &[S]) -> Result<Predictions> {
+        let encoded = self.encoder.encode(texts, &self.layers)?;
+        let probabilities = self.vectors.predict_proba(&encoded.vectors)?;
+        Ok(Predictions { probabilities, notes: encoded.notes })
+    }
+
+    /// The most probable label of each text, as class indices; the lowest of equals.
+    ///
+    /// # Errors
+    /// As [`FewShotClassifier::predict_proba`].
+    pub fn predict<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<usize>> {
+        Ok(self.predict_proba(texts)?.probabilities.iter_rows().map(argmax).collect())
+    }
+}

@@ -1,0 +1,61 @@
+//! `fewshot classify`: learn from examples and label texts, in one go.
+
+use fewshot::classifier::FewShotClassifier;
+
+use super::context::Context;
+use super::failure::Failure;
+use super::options::{Examples, Fit, Stream};
+use super::{output, predict};
+
+/// Learn from a few labelled examples and label texts with them.
+///
+/// Without --input and with a terminal, it asks for texts one by one.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  fewshot classify --examples datasets/reviews/few.jsonl --input datasets/reviews/new.txt --format table
+  fewshot classify --prompt prompts/tickets.toml --input datasets/tickets/new.txt
+  cat texts.txt | fewshot classify --examples few.csv --threshold 0.7 > labelled.jsonl")]
+pub struct Args {
+    #[command(flatten)]
+    examples: Examples,
+    #[command(flatten)]
+    stream: Stream,
+    #[command(flatten)]
+    fit: Fit,
+}
+
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let classifier = fit(&args.examples, &args.fit, context)?;
+    predict::label_texts(&classifier, &args.stream, &args.examples.fields.names(), context)
+}
+
+/// Reads the examples, loads the encoder, fits.
+pub fn fit(examples: &Examples, fit: &Fit, context: &Context) -> Result<FewShotClassifier, Failure> {
+    let options = fit.options(context.common.seed, examples.zero_shot())?;
+    let dataset = examples.read()?;
+    let encoder = context.encoder()?;
+    let classifier = FewShotClassifier::fit(encoder, &dataset, &options)?;
+    report(&classifier, dataset.examples().len(), context);
+    Ok(classifier)
+}
+
+fn report(classifier: &FewShotClassifier, examples: usize, context: &Context) {
+    let timing = classifier.timing();
+    context.verbose(|| {
+        format!(
+            "{} of {} embedded in {:.2} s, {} head trained in {:.2} s",
+            output::count(examples, "example"),
+            output::count(classifier.labels().len(), "label"),
+            timing.encode.as_secs_f64(),
+            classifier.head_kind().name(),
+            timing.head.as_secs_f64()
+        )
+    });
+    let long = classifier.notes().iter().filter(|note| note.windows > 1).count();
+    if long > 0 {
+        context.note(|| {
+            let long = output::count(long, "example");
+            format!("{long} longer than the encoder takes at once: embedded in windows, averaged")
+        });
+    }
+}

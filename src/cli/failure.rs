@@ -1,0 +1,86 @@
+//! How a command ends when it does not end well.
+
+use std::error::Error as _;
+use std::process::ExitCode;
+
+use fewshot::data::DataError;
+use fewshot::encoder::EncoderError;
+use fewshot::head::HeadError;
+use fewshot::hub::HubError;
+use fewshot::prompt::PromptError;
+use fewshot::saved::SaveError;
+
+use super::output;
+
+/// Exit code after Ctrl-C, as shells have it.
+pub const INTERRUPTED: u8 = 130;
+
+/// Why a command stopped.
+#[derive(Debug)]
+pub enum Failure {
+    /// The library says so.
+    Library(fewshot::Error),
+    /// The command itself, with a cure perhaps.
+    Command { message: String, hint: Option<String> },
+    /// The options do not go together.
+    Usage { message: String, hint: String },
+    /// Ctrl-C; what was done so far.
+    Interrupted(String),
+}
+
+macro_rules! from_library {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::Library(error.into())
+            }
+        })*
+    };
+}
+from_library!(fewshot::Error, DataError, EncoderError, HeadError, HubError, PromptError, SaveError);
+
+impl Failure {
+    pub fn message(message: String) -> Self {
+        Self::Command { message, hint: None }
+    }
+
+    pub fn usage(message: &str, hint: &str) -> Self {
+        Self::Usage { message: message.to_owned(), hint: hint.to_owned() }
+    }
+
+    /// Says why on standard error, and gives the exit code.
+    pub fn report(self) -> ExitCode {
+        match self {
+            // The reader has gone, `head` for one: there is nobody to tell.
+            Self::Library(fewshot::Error::Data(DataError::ClosedPipe { .. })) => ExitCode::SUCCESS,
+            Self::Library(error) => {
+                output::error(&sentence(&error), error.hint().as_deref());
+                ExitCode::FAILURE
+            }
+            Self::Command { message, hint } => {
+                output::error(&message, hint.as_deref());
+                ExitCode::FAILURE
+            }
+            Self::Usage { message, hint } => {
+                output::error(&message, Some(&hint));
+                ExitCode::from(2)
+            }
+            Self::Interrupted(done) => {
+                output::error(&format!("interrupted; {done}"), None);
+                ExitCode::from(INTERRUPTED)
+            }
+        }
+    }
+}
+
+/// The error and what lies behind it, in one line.
+fn sentence(error: &fewshot::Error) -> String {
+    let mut parts = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        parts.push(cause.to_string());
+        source = cause.source();
+    }
+    parts.dedup();
+    parts.join(": ")
+}

@@ -1,0 +1,212 @@
+//! Options that several commands share, as they are typed.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use fewshot::classifier::FitOptions;
+use fewshot::data::{Dataset, FieldNames, InputFormat, OutputFormat};
+use fewshot::encoder::LayerMix;
+use fewshot::head::{HeadKind, HeadOptions, LinearOptions, MlpOptions, Start};
+use fewshot::prompt::Prompt;
+
+use super::failure::Failure;
+use super::output;
+
+/// The encoder that is used unless another is named.
+pub const DEFAULT_MODEL: &str = "sentence-transformers/all-mpnet-base-v2";
+
+/// Options of every command.
+#[derive(Args, Clone)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// Encoder: a hub id (`org/name`) or a folder (a path that exists, or starts with `.` or `/`)
+    /// [default: sentence-transformers/all-mpnet-base-v2]
+    #[arg(long, global = true, value_name = "ID|DIR")]
+    pub model: Option<String>,
+    /// Branch, tag or commit of the encoder on the hub [default: main]
+    #[arg(long, global = true, value_name = "REV")]
+    pub revision: Option<String>,
+    /// Make no network call (as HF_HUB_OFFLINE=1)
+    #[arg(long, global = true)]
+    pub offline: bool,
+    /// The Hugging Face cache [default: $HF_HUB_CACHE, $HF_HOME/hub or ~/.cache/huggingface/hub]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+    /// Threads [default: one a core]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Of everything random; the same seed, data and machine give the same result
+    #[arg(long, global = true, default_value_t = 42, value_name = "N")]
+    pub seed: u64,
+    /// Where the encoder runs; this version runs on the CPU only
+    #[arg(long, global = true, default_value = "cpu", value_parser = ["cpu"])]
+    pub device: String,
+    /// No notes, no progress; warnings and errors stay
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say what is done and how long it took
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+/// The names of the fields of examples and texts.
+#[derive(Args)]
+pub struct Fields {
+    /// Field or column that holds the text
+    #[arg(long, default_value = "text", value_name = "NAME")]
+    pub text_field: String,
+    /// Field or column that holds the label
+    #[arg(long, default_value = "label", value_name = "NAME")]
+    pub label_field: String,
+}
+
+impl Fields {
+    pub fn names(&self) -> FieldNames {
+        FieldNames { text: self.text_field.clone(), label: self.label_field.clone() }
+    }
+}
+
+/// Labelled examples.
+#[derive(Args)]
+pub struct Examples {
+    /// Labelled examples: .jsonl, .csv, .tsv or .json, also .gz and .zst; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub examples: Vec<PathBuf>,
+    /// Label descriptions (prompts/*.toml), used as additional examples of each label
+    #[arg(long, value_name = "FILE")]
+    pub prompt: Vec<PathBuf>,
+    #[command(flatten)]
+    pub fields: Fields,
+}
+
+impl Examples {
+    /// Reads files and prompts together and says what is odd about them.
+    pub fn read(&self) -> Result<Dataset, Failure> {
+        if self.examples.is_empty() && self.prompt.is_empty() {
+            let hint = "name a file of labelled texts, for instance --examples datasets/reviews/few.jsonl";
+            return Err(Failure::usage("neither --examples nor --prompt was given", hint));
+        }
+        let mut examples = Vec::new();
+        if !self.examples.is_empty() {
+            let (dataset, warnings) = Dataset::read(self.examples.iter(), None, &self.fields.names())?;
+            warnings.iter().for_each(|warning| output::warning(&warning.to_string()));
+            examples.extend_from_slice(dataset.examples());
+        }
+        for path in &self.prompt {
+            examples.extend(Prompt::read(path)?.examples());
+        }
+        // The files' own oddities were told above, with their lines.
+        let (dataset, _) = Dataset::from_examples(examples)?;
+        dataset.check_trainable()?;
+        Ok(dataset)
+    }
+
+    /// Whether there are label descriptions only.
+    pub fn zero_shot(&self) -> bool {
+        self.examples.is_empty() && !self.prompt.is_empty()
+    }
+}
+
+/// How the head is fitted.
+#[derive(Args)]
+#[command(next_help_heading = "Training")]
+pub struct Fit {
+    /// mlp (eight layers, started from logistic regression), linear (logistic regression) or
+    /// prototype (nearest class mean) [default: mlp; prototype with --prompt alone]
+    #[arg(long, value_name = "KIND")]
+    pub head: Option<HeadKind>,
+    /// Hidden layers whose vectors are averaged: last, all, 6-12, 3,6 [default: the upper half]
+    #[arg(long, value_name = "LAYERS")]
+    pub layers: Option<LayerMix>,
+    /// Start of the mlp: linear (computes what logistic regression computes) or random
+    #[arg(long, default_value = "linear", value_parser = parse_start)]
+    pub start: Start,
+    /// Most passes of the mlp over the examples [default: 20; 200 with --start random]
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Step of AdamW [default: 0.0003]
+    #[arg(long, value_name = "X")]
+    pub learning_rate: Option<f64>,
+    /// Inverse strength of logistic regression's penalty [default: 10]
+    #[arg(long, value_name = "X")]
+    pub strength: Option<f64>,
+}
+
+fn parse_start(text: &str) -> Result<Start, String> {
+    match text {
+        "linear" => Ok(Start::Linear),
+        "random" => Ok(Start::Random),
+        _ => Err(format!("`{text}` is no start; choose linear or random")),
+    }
+}
+
+/// Passes that a random start needs to fit sixteen examples.
+const RANDOM_EPOCHS: usize = 200;
+
+impl Fit {
+    pub fn options(&self, seed: u64, zero_shot: bool) -> Result<FitOptions, Failure> {
+        let defaults = MlpOptions::default();
+        let epochs = if self.start == Start::Random { RANDOM_EPOCHS } else { defaults.epochs };
+        let mlp = MlpOptions {
+            start: self.start,
+            epochs: self.epochs.unwrap_or(epochs),
+            learning_rate: self.learning_rate.unwrap_or(defaults.learning_rate),
+            ..defaults
+        };
+        let linear = LinearOptions::default();
+        let linear = LinearOptions { strength: self.strength.unwrap_or(linear.strength), ..linear };
+        let usual = if zero_shot { HeadKind::Prototype } else { HeadKind::default() };
+        let head = HeadOptions { kind: self.head.unwrap_or(usual), linear, mlp };
+        head.validate()?;
+        Ok(FitOptions { layers: self.layers.clone(), head, seed })
+    }
+}
+
+/// Texts to classify and where results go.
+#[derive(Args)]
+pub struct Stream {
+    /// Texts: .jsonl, .csv, .tsv, .txt or .json, also .gz and .zst; `-` is standard input
+    #[arg(long, value_name = "FILE|-")]
+    pub input: Option<String>,
+    /// The same, without the option's name
+    #[arg(value_name = "INPUT", conflicts_with = "input")]
+    pub positional: Option<String>,
+    /// Format of the input [default: by its extension; standard input is jsonl if it starts with `{`, else txt]
+    #[arg(long, value_name = "FORMAT")]
+    pub input_format: Option<InputFormat>,
+    /// Where results go [default: standard output]
+    #[arg(short, long, value_name = "FILE|-")]
+    pub output: Option<PathBuf>,
+    /// jsonl, csv or table [default: jsonl, csv for an --output that ends in .csv]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<OutputFormat>,
+    /// Give no label to a text whose best probability is below P
+    #[arg(long, value_name = "P", value_parser = parse_probability)]
+    pub threshold: Option<f32>,
+}
+
+fn parse_probability(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err(format!("`{text}` is no probability between 0 and 1")),
+    }
+}
+
+impl Stream {
+    /// What was named to read, if anything was.
+    pub fn source(&self) -> Option<&str> {
+        self.input.as_deref().or(self.positional.as_deref())
+    }
+
+    pub fn output_format(&self) -> OutputFormat {
+        let csv = self.output.as_ref().is_some_and(|path| {
+            path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+        });
+        self.format.unwrap_or(if csv { OutputFormat::Csv } else { OutputFormat::Jsonl })
+    }
+
+    /// The output file; none for standard output.
+    pub fn output_file(&self) -> Option<&PathBuf> {
+        self.output.as_ref().filter(|path| path.as_os_str() != "-")
+    }
+}

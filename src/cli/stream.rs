@@ -1,0 +1,194 @@
+//! Texts in, one row a text out, in bounded memory: a thread reads ahead while the encoder works.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use fewshot::Error;
+use fewshot::data::{DataError, FieldNames, InputFormat, Record, RecordWriter, Records, Source, WriteOptions};
+use fewshot::encoder::Note;
+use serde_json::{Map, Value};
+
+use super::context::Context;
+use super::failure::Failure;
+use super::interrupt::{self, Polite};
+use super::options::Stream;
+use super::output;
+use super::progress::Texts;
+
+/// Texts that go through the encoder together; enough to keep it busy, few enough for results to
+/// flow.
+const CHUNK: usize = 64;
+/// Bytes of text after which a chunk goes on its way.
+const CHUNK_BYTES: usize = 4 << 20;
+/// How long a text waits for others to join its chunk.
+const PATIENCE: Duration = Duration::from_millis(2);
+/// How often a wait for input looks for Ctrl-C.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A chunk's rows, one a record, and notes on its texts.
+pub struct Rows {
+    pub rows: Vec<Map<String, Value>>,
+    pub notes: Vec<Note>,
+}
+
+/// What happened to the texts of a stream.
+#[derive(Default)]
+struct Tally {
+    texts: usize,
+    windowed: usize,
+    cut: usize,
+}
+
+/// Reads `--input`, passes chunks of records to `work`, writes its rows to `--output`.
+pub fn run(
+    args: &Stream,
+    names: &FieldNames,
+    context: &Context,
+    work: impl FnMut(Vec<Record>) -> Result<Rows, Failure>,
+) -> Result<(), Failure> {
+    let input = args.source().unwrap_or("-");
+    refuse_same_file(input, args.output_file().map(AsRef::as_ref))?;
+    let (source, mut progress) = Texts::open(input, context.common.quiet);
+    let records = open(source, args.input_format, names)?;
+    let mut writer = writer(args, names)?;
+    let start = Instant::now();
+    let _polite = Polite::new();
+    let mut tally = Tally::default();
+    let result = pump(records, &mut writer, &mut progress, &mut tally, work);
+    progress.finish();
+    writer.finish()?.iter().for_each(|warning| output::warning(&warning.to_string()));
+    tally.report(context, start.elapsed());
+    result
+}
+
+fn open(source: Source, format: Option<InputFormat>, names: &FieldNames) -> Result<Receiver<Item>, Failure> {
+    let records = Records::open(source, format, names)?;
+    // One record ahead: with the chunk at work, no more than two chunks of text are in memory.
+    let (sender, receiver) = sync_channel(1);
+    std::thread::spawn(move || read_ahead(records, &sender));
+    Ok(receiver)
+}
+
+type Item = Result<Record, DataError>;
+
+fn read_ahead(records: Records, sender: &SyncSender<Item>) {
+    for record in records {
+        let failed = record.is_err();
+        if sender.send(record).is_err() || failed {
+            return;
+        }
+    }
+}
+
+fn writer(args: &Stream, names: &FieldNames) -> Result<RecordWriter<'static>, Failure> {
+    let options = WriteOptions {
+        format: args.output_format(),
+        width: output::width(),
+        text_field: names.text.clone(),
+    };
+    Ok(match args.output_file() {
+        Some(path) => RecordWriter::create(path, options)?,
+        None => RecordWriter::new(Box::new(std::io::stdout()), "standard output", options),
+    })
+}
+
+fn pump(
+    records: Receiver<Item>,
+    writer: &mut RecordWriter,
+    progress: &mut Texts,
+    tally: &mut Tally,
+    mut work: impl FnMut(Vec<Record>) -> Result<Rows, Failure>,
+) -> Result<(), Failure> {
+    let to_terminal = std::io::stdout().is_terminal();
+    loop {
+        let (chunk, end) = next_chunk(&records);
+        if !chunk.is_empty() {
+            let texts = chunk.len();
+            let rows = work(chunk)?;
+            let mut write = || writer.write(&rows.rows);
+            if to_terminal { progress.suspend(write) } else { write() }?;
+            tally.add(texts, &rows.notes);
+            progress.add(texts);
+        }
+        match end {
+            End::Open => {}
+            End::Closed => return Ok(()),
+            End::Failed(error) => return Err(Error::from(error).into()),
+            End::Interrupted => {
+                let done = output::count(tally.texts, "text");
+                return Err(Failure::Interrupted(format!("the output holds {done}, whole lines")));
+            }
+        }
+    }
+}
+
+/// What comes after a chunk.
+enum End {
+    Open,
+    Closed,
+    Failed(DataError),
+    Interrupted,
+}
+
+/// Waits for a record, then takes those that follow at once.
+fn next_chunk(records: &Receiver<Item>) -> (Vec<Record>, End) {
+    let (mut chunk, mut bytes) = (Vec::new(), 0);
+    while chunk.len() < CHUNK && bytes < CHUNK_BYTES {
+        if interrupt::asked() {
+            return (chunk, End::Interrupted);
+        }
+        match records.recv_timeout(if chunk.is_empty() { TICK } else { PATIENCE }) {
+            Ok(Ok(record)) => {
+                bytes += record.text.len();
+                chunk.push(record);
+            }
+            Ok(Err(error)) => return (chunk, End::Failed(error)),
+            Err(RecvTimeoutError::Disconnected) => return (chunk, End::Closed),
+            Err(RecvTimeoutError::Timeout) if chunk.is_empty() => {}
+            Err(RecvTimeoutError::Timeout) => break,
+        }
+    }
+    (chunk, End::Open)
+}
+
+impl Tally {
+    fn add(&mut self, texts: usize, notes: &[Note]) {
+        self.texts += texts;
+        self.windowed += notes.iter().filter(|note| note.windows > 1).count();
+        self.cut += notes.iter().filter(|note| note.cut).count();
+    }
+
+    fn report(&self, context: &Context, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let texts = output::count(self.texts, "text");
+        context.verbose(|| {
+            let rate = self.texts as f64 / seconds.max(1e-9);
+            format!("{texts} in {seconds:.2} s ({rate:.0}/s)")
+        });
+        if self.windowed > 0 {
+            let long = output::count(self.windowed, "text");
+            context.note(|| format!("{long} longer than the encoder takes at once: embedded in windows, averaged"));
+        }
+        if self.cut > 0 {
+            let cut = output::count(self.cut, "text");
+            output::warning(&format!("{cut} longer than {} KiB: the rest was left out", fewshot::encoder::MAX_TEXT_BYTES / 1024));
+        }
+    }
+}
+
+/// Opening the output would empty the input.
+fn refuse_same_file(input: &str, output: Option<&Path>) -> Result<(), Failure> {
+    let same = |output: &Path| {
+        let (a, b) = (Path::new(input).canonicalize(), output.canonicalize());
+        matches!((a, b), (Ok(a), Ok(b)) if a == b && a.is_file())
+    };
+    match output {
+        Some(path) if same(path) => {
+            let message = format!("--output {} is the input itself", path.display());
+            Err(Failure::usage(&message, "choose another --output"))
+        }
+        _ => Ok(()),
+    }
+}

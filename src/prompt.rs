@@ -1,0 +1,156 @@
+//! Label descriptions from `prompts/*.toml`, used as additional examples of each label.
+//!
+//! ```toml
+//! task = "Sentiment of product reviews"
+//!
+//! [labels]
+//! positive = ["A happy review.", "The writer would buy it again."]
+//! negative = "An unhappy review."
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::data::Example;
+
+/// What can go wrong with a prompt file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PromptError {
+    /// The file cannot be read.
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is no TOML, or lacks `[labels]`.
+    #[error("{}: {reason}", .path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with its line.
+        reason: String,
+    },
+    /// A label has no description.
+    #[error("{}: label `{label}` has no description", .path.display())]
+    Blank {
+        /// The file.
+        path: PathBuf,
+        /// The label.
+        label: String,
+    },
+}
+
+impl PromptError {
+    /// The cure.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some("a prompt file has a table [labels] with `label = [\"description\", …]` lines; see prompts/README.md".to_owned())
+    }
+}
+
+/// Descriptions of the labels of one task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompt {
+    /// What the task is, if the file says so.
+    pub task: Option<String>,
+    /// Labels and their descriptions, at least one each.
+    pub labels: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPrompt {
+    task: Option<String>,
+    labels: BTreeMap<String, Descriptions>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Descriptions {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Prompt {
+    /// Reads a prompt file.
+    ///
+    /// # Errors
+    /// If it cannot be read, is no TOML of this form, or a label has no description.
+    pub fn read(path: &Path) -> Result<Self, PromptError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| PromptError::Read { path: path.to_owned(), source })?;
+        let raw: RawPrompt = toml::from_str(&text).map_err(|error| PromptError::Invalid {
+            path: path.to_owned(),
+            reason: error.to_string().trim().to_owned(),
+        })?;
+        let labels = raw.labels.into_iter().map(|(label, texts)| (label, texts.into_list()));
+        let prompt = Self { task: raw.task, labels: labels.collect() };
+        prompt.check(path)?;
+        Ok(prompt)
+    }
+
+    fn check(&self, path: &Path) -> Result<(), PromptError> {
+        let blank = |texts: &[String]| texts.is_empty() || texts.iter().any(|text| text.trim().is_empty());
+        if self.labels.is_empty() {
+            let reason = "the table [labels] is empty".to_owned();
+            return Err(PromptError::Invalid { path: path.to_owned(), reason });
+        }
+        match self.labels.iter().find(|(_, texts)| blank(texts)) {
+            Some((label, _)) => Err(PromptError::Blank { path: path.to_owned(), label: label.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The descriptions as examples of their labels.
+    #[must_use]
+    pub fn examples(&self) -> Vec<Example> {
+        let of = |(label, texts): (&String, &Vec<String>)| {
+            let label = label.clone();
+            texts.clone().into_iter().map(move |text| Example { text, label: label.clone() }).collect::<Vec<_>>()
+        };
+        self.labels.iter().flat_map(of).collect()
+    }
+}
+
+impl Descriptions {
+    fn into_list(self) -> Vec<String> {
+        match self {
+            Self::One(text) => vec![text],
+            Self::Several(texts) => texts,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Prompt, PromptError> {
+        let file = tempfile::NamedTempFile::new().expect("temporary file");
+        std::fs::write(file.path(), text).expect("written");
+        Prompt::read(file.path())
+    }
+
+    #[test]
+    fn strings_and_lists_become_examples() {
+        let prompt = read("task = 't'\n[labels]\nb = 'one'\na = ['two', 'three']\n").expect("valid");
+        let texts: Vec<String> = prompt.examples().into_iter().map(|e| e.label + ":" + &e.text).collect();
+        assert_eq!(texts, ["a:two", "a:three", "b:one"]);
+    }
+
+    #[test]
+    fn other_forms_are_refused() {
+        assert!(matches!(read("[labels]\na = 3\n"), Err(PromptError::Invalid { .. })));
+        assert!(matches!(read("[labels]\n"), Err(PromptError::Invalid { .. })));
+        assert!(matches!(read("label = 1\n"), Err(PromptError::Invalid { .. })));
+        assert!(matches!(read("[labels]\na = []\n"), Err(PromptError::Blank { .. })));
+        assert!(matches!(read("[labels]\na = ' '\n"), Err(PromptError::Blank { .. })));
+        let missing = Prompt::read(Path::new("no-such.toml"));
+        assert!(matches!(missing, Err(PromptError::Read { .. })));
+    }
+}

@@ -1,0 +1,341 @@
+//! A classifier on disk: a folder of `classifier.json`, `head.safetensors`, `examples.jsonl` and
+//! a model card.
+//!
+//! The folder appears whole or not at all: it is written under a temporary name beside its place,
+//! synced and renamed. `classifier.json` holds the sha256 of the other parts, so that a damaged
+//! or foreign part is found before it is used.
+
+mod card;
+mod error;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use error::SaveError;
+
+use crate::Result;
+use crate::calibration::Calibration;
+use crate::classifier::{FewShotClassifier, FitOptions};
+use crate::data::{Dataset, Example, FieldNames, LabelSet};
+use crate::encoder::{Encoder, EncoderIdentity, LayerMix};
+use crate::head::{self, Tensors};
+use crate::vectors::VectorClassifier;
+
+const MANIFEST: &str = "classifier.json";
+const HEAD: &str = "head.safetensors";
+const EXAMPLES: &str = "examples.jsonl";
+const CARD: &str = "README.md";
+/// What marks the folder as ours.
+const FORMAT: &str = "fewshot-classifier";
+/// The layout that this version writes, and the newest that it reads.
+const VERSION: u32 = 1;
+
+/// `classifier.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Manifest {
+    format: String,
+    version: u32,
+    /// The fewshot that wrote it.
+    fewshot: String,
+    labels: Vec<String>,
+    encoder: EncoderIdentity,
+    layers: LayerMix,
+    width: usize,
+    options: FitOptions,
+    calibration: Calibration,
+    examples_per_label: BTreeMap<String, usize>,
+    /// sha256 of each other part.
+    files: BTreeMap<String, String>,
+}
+
+/// How a classifier is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SaveOptions {
+    /// Keep the examples in the folder; default true.
+    pub examples: bool,
+    /// Replace a classifier that is there; default false.
+    pub overwrite: bool,
+}
+
+impl Default for SaveOptions {
+    fn default() -> Self {
+        Self { examples: true, overwrite: false }
+    }
+}
+
+impl FewShotClassifier {
+    /// Writes the classifier to the folder `dir`.
+    ///
+    /// # Errors
+    /// If `dir` exists and is not to be overwritten or holds something else than a classifier, or
+    /// if it cannot be written; what was there before is then untouched.
+    pub fn save(&self, dir: &Path, options: SaveOptions) -> Result<()> {
+        check_free(dir, options.overwrite)?;
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or_else(|| Path::new("."));
+        let made = std::fs::create_dir_all(parent);
+        made.map_err(|error| SaveError::writing(parent, error))?;
+        let temporary = tempfile::Builder::new()
+            .prefix(".fewshot-")
+            .tempdir_in(parent)
+            .map_err(|error| SaveError::writing(parent, error))?;
+        self.write_parts(temporary.path(), options)?;
+        put_in_place(temporary, dir, options.overwrite)?;
+        Ok(())
+    }
+
+    fn write_parts(&self, dir: &Path, options: SaveOptions) -> Result<()> {
+        let mut parts = vec![(HEAD, self.head_bytes()?), (CARD, card::write(self).into_bytes())];
+        if options.examples {
+            parts.push((EXAMPLES, example_lines(&self.examples)));
+        }
+        let mut files = BTreeMap::new();
+        for (name, bytes) in &parts {
+            write_synced(&dir.join(name), bytes)?;
+            files.insert((*name).to_owned(), sha256(bytes));
+        }
+        // The card is for people, who may change it.
+        files.remove(CARD);
+        let manifest = serde_json::to_vec_pretty(&self.manifest(files)).map_err(std::io::Error::from);
+        let manifest = manifest.map_err(|error| SaveError::writing(&dir.join(MANIFEST), error))?;
+        write_synced(&dir.join(MANIFEST), &manifest)?;
+        sync_folder(dir);
+        Ok(())
+    }
+
+    fn manifest(&self, files: BTreeMap<String, String>) -> Manifest {
+        let mut examples_per_label = BTreeMap::new();
+        for example in &self.examples {
+            *examples_per_label.entry(example.label.clone()).or_insert(0) += 1;
+        }
+        Manifest {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            fewshot: env!("CARGO_PKG_VERSION").to_owned(),
+            labels: self.labels().names().to_vec(),
+            encoder: self.encoder().clone(),
+            layers: self.layers.clone(),
+            width: self.vectors.width(),
+            options: self.options.clone(),
+            calibration: self.vectors.calibration,
+            examples_per_label,
+            files,
+        }
+    }
+
+    fn head_bytes(&self) -> Result<Vec<u8>> {
+        let mut tensors = self.vectors.head.tensors()?;
+        let centre = &self.vectors.centre;
+        let centre = Tensor::from_slice(centre, centre.len(), &Device::Cpu);
+        tensors.insert("centre".to_owned(), centre.map_err(head::HeadError::from)?);
+        let bytes = safetensors::serialize(tensors.iter().map(|(name, tensor)| (name, tensor)), None);
+        Ok(bytes.map_err(|error| SaveError::damaged(Path::new(HEAD), error.to_string()))?)
+    }
+}
+
+fn example_lines(examples: &[Example]) -> Vec<u8> {
+    let line = |example: &Example| {
+        serde_json::json!({"text": example.text, "label": example.label}).to_string() + "\n"
+    };
+    examples.iter().map(line).collect::<String>().into_bytes()
+}
+
+/// A classifier's folder, checked, before its encoder is there.
+pub struct SavedClassifier {
+    dir: PathBuf,
+    manifest: Manifest,
+    vectors: VectorClassifier,
+    examples: Vec<Example>,
+}
+
+impl SavedClassifier {
+    /// Reads and checks every part.
+    ///
+    /// # Errors
+    /// If a part is missing, truncated, foreign, or of a newer version; the part is named.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let manifest = read_manifest(dir)?;
+        let head = read_part(dir, HEAD, &manifest)?;
+        let tensors = candle_core::safetensors::load_buffer(&head, &Device::Cpu)
+            .map_err(|error| SaveError::damaged(&dir.join(HEAD), error.to_string()))?;
+        let vectors = vector_classifier(dir, &manifest, tensors.into_iter().collect())?;
+        let examples = match manifest.files.contains_key(EXAMPLES) {
+            true => read_examples(dir, &manifest)?,
+            false => Vec::new(),
+        };
+        Ok(Self { dir: dir.to_owned(), manifest, vectors, examples })
+    }
+
+    /// The encoder that it was trained with, to be loaded by the caller.
+    #[must_use]
+    pub fn encoder(&self) -> &EncoderIdentity {
+        &self.manifest.encoder
+    }
+
+    /// Joins the classifier with its encoder.
+    ///
+    /// # Errors
+    /// If the encoder's weights are not those that the classifier was trained with.
+    pub fn with_encoder(self, encoder: Arc<Encoder>) -> Result<FewShotClassifier> {
+        let Manifest { encoder: expected, layers, width, options, .. } = self.manifest;
+        let found = encoder.identity();
+        if found.sha256 != expected.sha256 || encoder.width() != width {
+            return Err(SaveError::OtherEncoder {
+                path: self.dir,
+                expected: expected.id,
+                expected_sha256: expected.sha256,
+                found: found.id.clone(),
+                found_sha256: found.sha256.clone(),
+            }
+            .into());
+        }
+        layers.indices(encoder.layers())?;
+        Ok(FewShotClassifier::from_parts(encoder, layers, self.vectors, options, self.examples))
+    }
+}
+
+fn read_manifest(dir: &Path) -> Result<Manifest, SaveError> {
+    let path = dir.join(MANIFEST);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !dir.is_dir() => {
+            return Err(SaveError::NoFolder { path: dir.to_owned() });
+        }
+        Err(error) => return Err(SaveError::reading(&path, error)),
+    };
+    // The mark and the version first: a newer version may have other fields.
+    #[derive(Deserialize)]
+    struct Mark {
+        format: Option<String>,
+        version: Option<u32>,
+    }
+    let damaged = |error: serde_json::Error| SaveError::damaged(&path, error.to_string());
+    let mark: Mark = serde_json::from_str(&text).map_err(damaged)?;
+    match (mark.format.as_deref(), mark.version) {
+        (Some(FORMAT), Some(version)) if version > VERSION => {
+            return Err(SaveError::Newer { path, found: version, known: VERSION });
+        }
+        (Some(FORMAT), Some(_)) => {}
+        _ => return Err(SaveError::Foreign { path }),
+    }
+    let manifest: Manifest = serde_json::from_str(&text).map_err(damaged)?;
+    check_manifest(&path, manifest)
+}
+
+fn check_manifest(path: &Path, manifest: Manifest) -> Result<Manifest, SaveError> {
+    let temperature = manifest.calibration.temperature;
+    if LabelSet::new(manifest.labels.iter().cloned()).names() != manifest.labels {
+        return Err(SaveError::damaged(path, "its labels are not sorted and distinct".to_owned()));
+    }
+    if !(temperature.is_finite() && temperature > 0.0) {
+        return Err(SaveError::damaged(path, format!("its temperature is {temperature}")));
+    }
+    Ok(manifest)
+}
+
+fn read_part(dir: &Path, name: &str, manifest: &Manifest) -> Result<Vec<u8>, SaveError> {
+    let path = dir.join(name);
+    let Some(expected) = manifest.files.get(name) else {
+        return Err(SaveError::damaged(&dir.join(MANIFEST), format!("it does not list {name}")));
+    };
+    let bytes = std::fs::read(&path).map_err(|error| SaveError::reading(&path, error))?;
+    if sha256(&bytes) == *expected {
+        return Ok(bytes);
+    }
+    Err(SaveError::damaged(&path, format!("its checksum is not the one in {MANIFEST}")))
+}
+
+fn vector_classifier(dir: &Path, manifest: &Manifest, tensors: Tensors) -> Result<VectorClassifier> {
+    let labels = LabelSet::new(manifest.labels.iter().cloned());
+    let centre = tensors.get("centre").and_then(|tensor| tensor.to_vec1::<f32>().ok());
+    let centre = centre.filter(|centre| centre.len() == manifest.width);
+    let Some(centre) = centre else {
+        let reason = "its tensor `centre` is missing or has another shape".to_owned();
+        return Err(SaveError::damaged(&dir.join(HEAD), reason).into());
+    };
+    let kind = manifest.options.head.kind;
+    let head = head::load(kind, &tensors, manifest.width, labels.len())
+        .map_err(|error| SaveError::damaged(&dir.join(HEAD), error.to_string()))?;
+    Ok(VectorClassifier { labels, centre, head, calibration: manifest.calibration })
+}
+
+fn read_examples(dir: &Path, manifest: &Manifest) -> Result<Vec<Example>> {
+    read_part(dir, EXAMPLES, manifest)?;
+    let (dataset, _) = Dataset::read([dir.join(EXAMPLES)], None, &FieldNames::default())?;
+    Ok(dataset.examples().to_vec())
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
+    let write = || {
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|error| SaveError::writing(path, error))
+}
+
+/// Makes a rename inside the folder last through a power failure, where the system can.
+fn sync_folder(dir: &Path) {
+    // Not every system can open a folder; the files themselves are synced.
+    let _ = File::open(dir).and_then(|folder| folder.sync_all());
+}
+
+/// Checks that a classifier may be written to `dir`: it does not exist, is an empty folder, or
+/// holds a classifier that may be replaced.
+///
+/// # Errors
+/// [`SaveError::Exists`] otherwise.
+pub fn check_free(dir: &Path, overwrite: bool) -> Result<(), SaveError> {
+    let exists = |reason: &'static str| Err(SaveError::Exists { path: dir.to_owned(), reason });
+    if !dir.exists() {
+        return Ok(());
+    }
+    let Ok(mut entries) = std::fs::read_dir(dir) else {
+        return exists("it is not a folder, or cannot be read");
+    };
+    match (entries.next().is_none(), dir.join(MANIFEST).exists(), overwrite) {
+        (true, ..) | (_, true, true) => Ok(()),
+        (_, true, false) => exists("it holds a classifier"),
+        (_, false, _) => exists("it holds other files"),
+    }
+}
+
+/// Renames the finished folder to its place; a classifier that was there is put aside first and
+/// put back if that fails.
+fn put_in_place(temporary: tempfile::TempDir, dir: &Path, overwrite: bool) -> Result<(), SaveError> {
+    let made = temporary.path().to_owned();
+    let old = made.with_extension("old");
+    let replaces = overwrite && dir.join(MANIFEST).exists();
+    if replaces {
+        std::fs::rename(dir, &old).map_err(|error| SaveError::writing(dir, error))?;
+    }
+    if let Err(error) = std::fs::rename(&made, dir) {
+        if replaces {
+            std::fs::rename(&old, dir).map_err(|error| SaveError::writing(dir, error))?;
+        }
+        return Err(match error.kind() {
+            std::io::ErrorKind::DirectoryNotEmpty | std::io::ErrorKind::AlreadyExists => {
+                SaveError::Exists { path: dir.to_owned(), reason: "another command wrote it meanwhile" }
+            }
+            _ => SaveError::writing(dir, error),
+        });
+    }
+    // The folder has moved: there is nothing left under the temporary name to remove.
+    let _ = temporary.keep();
+    dir.parent().into_iter().for_each(sync_folder);
+    if replaces {
+        std::fs::remove_dir_all(&old).map_err(|error| SaveError::writing(&old, error))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! The classifier behind the encoder: vectors in, probabilities out. Any embeddings will do.
+
+use crate::calibration::{Calibration, calibrate};
+use crate::data::LabelSet;
+use crate::head::{Head, HeadError, HeadKind, HeadOptions};
+use crate::matrix::{Matrix, normalise};
+use crate::softmax::{argmax, probabilities};
+
+/// A head with what stands before it, centring and scaling to length 1, and behind it, the
+/// temperature.
+pub struct VectorClassifier {
+    /// The class names.
+    pub(crate) labels: LabelSet,
+    /// `[width]`, taken from every vector.
+    pub(crate) centre: Vec<f32>,
+    pub(crate) head: Box<dyn Head>,
+    pub(crate) calibration: Calibration,
+}
+
+impl VectorClassifier {
+    /// Fits the head and the temperature.
+    ///
+    /// # Shapes
+    /// - `vectors`: `[examples, width]`
+    /// - `classes`: one index into `labels` an example; every label at least once
+    ///
+    /// # Errors
+    /// If an option is out of range, or training diverges.
+    pub fn fit(
+        vectors: &Matrix,
+        classes: &[usize],
+        labels: LabelSet,
+        options: &HeadOptions,
+        seed: u64,
+    ) -> Result<Self, HeadError> {
+        let ways = labels.len();
+        let centre = mean_of_class_means(vectors, classes, ways);
+        let features = features(vectors, &centre);
+        let head = options.fit(&features, classes, ways, seed)?;
+        let calibration = calibrate(&features, classes, ways, options, seed)?;
+        Ok(Self { labels, centre, head, calibration })
+    }
+
+    /// The class names, in the order of the probabilities.
+    #[must_use]
+    pub fn labels(&self) -> &LabelSet {
+        &self.labels
+    }
+
+    /// What held-out examples said at the fit.
+    #[must_use]
+    pub fn calibration(&self) -> Calibration {
+        self.calibration
+    }
+
+    /// Which head it has.
+    #[must_use]
+    pub fn head_kind(&self) -> HeadKind {
+        self.head.kind()
+    }
+
+    /// Width of the vectors.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.centre.len()
+    }
+
+    /// # Shapes
+    /// `vectors` is `[texts, width]`, the result `[texts, ways]`; each row sums to 1.
+    ///
+    /// # Errors
+    /// If the width is another than at the fit.
+    pub fn predict_proba(&self, vectors: &Matrix) -> Result<Matrix, HeadError> {
+        if vectors.columns() != self.width() {
+            return Err(HeadError::Width { expected: self.width(), found: vectors.columns() });
+        }
+        let logits = self.head.logits(&features(vectors, &self.centre))?;
+        Ok(probabilities(&logits, self.calibration.temperature))
+    }
+
+    /// The most probable class of each vector; the lowest index of equals.
+    ///
+    /// # Errors
+    /// As [`VectorClassifier::predict_proba`].
+    pub fn predict(&self, vectors: &Matrix) -> Result<Vec<usize>, HeadError> {
+        Ok(self.predict_proba(vectors)?.iter_rows().map(argmax).collect())
+    }
+}
+
+/// The centre: the mean of the class means, so that a class with many examples does not pull it.
+fn mean_of_class_means(vectors: &Matrix, classes: &[usize], ways: usize) -> Vec<f32> {
+    let rows_of = |class| (0..classes.len()).filter(|&row| classes[row] == class).collect::<Vec<_>>();
+    let means: Vec<Vec<f32>> =
+        (0..ways).map(|class| vectors.select(&rows_of(class)).mean_row()).collect();
+    Matrix::from_rows(&means).unwrap_or_default().mean_row()
+}
+
+/// Centred and scaled to length 1. Embeddings of one encoder share a large common part, which
+/// says nothing about classes.
+fn features(vectors: &Matrix, centre: &[f32]) -> Matrix {
+    let mut features = vectors.clone();
+    for row in features.values_mut().chunks_exact_mut(centre.len().max(1)) {
+        row.iter_mut().zip(centre).for_each(|(value, centre)| *value -= centre);
+        normalise(row);
+    }
+    features
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+
+    fn clusters(ways: usize, shots: usize, width: usize, seed: u64) -> (Matrix, Vec<usize>) {
+        let mut random = Random::new(seed);
+        let means: Vec<Vec<f32>> =
+            (0..ways).map(|_| (0..width).map(|_| random.normal()).collect()).collect();
+        let classes: Vec<usize> = (0..ways * shots).map(|row| row % ways).collect();
+        let point = |&class: &usize| -> Vec<f32> {
+            means[class].iter().map(|mean| 3.0 + mean + 0.4 * random.normal()).collect()
+        };
+        let rows: Vec<Vec<f32>> = classes.iter().map(point).collect();
+        (Matrix::from_rows(&rows).expect("rows"), classes)
+    }
+
+    fn labels(ways: usize) -> LabelSet {
+        LabelSet::new((0..ways).map(|class| format!("label {class:02}")))
+    }
+
+    #[test]
+    fn every_head_separates_clusters_and_gives_probabilities() {
+        for kind in [HeadKind::Mlp, HeadKind::Linear, HeadKind::Prototype] {
+            for ways in [2, 5] {
+                let (vectors, classes) = clusters(ways, 6, 24, 3);
+                let options = HeadOptions { kind, ..HeadOptions::default() };
+                let fitted = VectorClassifier::fit(&vectors, &classes, labels(ways), &options, 1);
+                let classifier = fitted.expect("fits");
+                assert_eq!(classifier.predict(&vectors).expect("same width"), classes, "{kind:?}");
+                let rows = classifier.predict_proba(&vectors).expect("same width");
+                assert!(rows.iter_rows().all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-5));
+            }
+        }
+    }
+
+    #[test]
+    fn another_width_is_refused() {
+        let (vectors, classes) = clusters(2, 4, 24, 3);
+        let options = HeadOptions::default();
+        let classifier = VectorClassifier::fit(&vectors, &classes, labels(2), &options, 1);
+        let result = classifier.expect("fits").predict_proba(&Matrix::zeros(1, 23));
+        assert!(matches!(result, Err(HeadError::Width { expected: 24, found: 23 })));
+    }
+}
