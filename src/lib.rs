@@ -5,5 +5,6 @@
 pub mod data;
 mod error;
 pub mod hub;
+pub mod random;
 
 pub use error::{Error, Result};
