@@ -263,6 +263,18 @@ mod formats {
     }
 
     #[test]
+    fn an_endless_quotation_is_an_error() {
+        let endless = io::Cursor::new(b"text\n\"".to_vec()).chain(io::repeat(b'\n').take(1 << 20));
+        let source = Source::Reader {
+            name: "a.csv".into(),
+            reader: Box::new(endless),
+        };
+        let read = Records::open(source, None, &FieldNames::default()).unwrap();
+        let first = read.with_max_line_bytes(1 << 16).next();
+        assert!(matches!(first, Some(Err(DataError::LineTooLong { at, .. })) if at.line == 2));
+    }
+
+    #[test]
     fn the_limit_is_exact() {
         let read = |text: &str| {
             let source = stream("a.txt", text);
