@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use fewshot::data::Dataset;
 use fewshot::encoder::{Encoder, LayerMix};
+use fewshot::head::{HeadKind, HeadOptions};
 use fewshot::matrix::Matrix;
 use fewshot::vectors::VectorClassifier;
 use serde_json::json;
@@ -33,6 +34,9 @@ pub struct Args {
     /// Number of draws
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     seeds: u64,
+    /// Heads to compare on the same draws [default: the one of --head]
+    #[arg(long, value_name = "KIND,…", value_delimiter = ',')]
+    heads: Vec<HeadKind>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -42,11 +46,12 @@ pub struct Args {
     fit: Fit,
 }
 
-/// The draws of one number of shots.
+/// The draws of one number of shots, with one head.
 struct Row {
     shots: usize,
+    head: HeadKind,
     accuracies: Vec<f64>,
-    fit_seconds: f64,
+    fit_seconds: Vec<f64>,
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
@@ -111,19 +116,22 @@ fn measure(
 ) -> Result<Vec<Row>, Failure> {
     let test_vectors = vectors.of(test);
     let mut rows = Vec::new();
+    let one = [options.head.kind];
+    let heads = if args.heads.is_empty() { &one[..] } else { &args.heads };
     for (shots, datasets) in draws {
-        let (mut accuracies, start) = (Vec::new(), Instant::now());
-        let mut fit_seconds = 0.0;
-        for (seed, dataset) in datasets.iter().enumerate() {
-            let began = Instant::now();
-            let (features, labels) = (vectors.of(dataset), dataset.labels().clone());
-            let seed = options.seed + seed as u64;
-            let fitted = VectorClassifier::fit(&features, &dataset.classes(), labels, &options.head, seed)?;
-            fit_seconds += began.elapsed().as_secs_f64();
-            accuracies.push(accuracy(&fitted, &test_vectors, test)?);
+        for &kind in heads {
+            let head = HeadOptions { kind, ..options.head.clone() };
+            let mut row = Row { shots: *shots, head: kind, accuracies: Vec::new(), fit_seconds: Vec::new() };
+            for (seed, dataset) in datasets.iter().enumerate() {
+                let start = Instant::now();
+                let (features, labels) = (vectors.of(dataset), dataset.labels().clone());
+                let seed = options.seed + seed as u64;
+                let fitted = VectorClassifier::fit(&features, &dataset.classes(), labels, &head, seed)?;
+                row.fit_seconds.push(start.elapsed().as_secs_f64());
+                row.accuracies.push(accuracy(&fitted, &test_vectors, test)?);
+            }
+            rows.push(row);
         }
-        let _ = start;
-        rows.push(Row { shots: *shots, accuracies, fit_seconds: fit_seconds / args.seeds as f64 });
     }
     Ok(rows)
 }
@@ -142,10 +150,13 @@ fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
 }
 
 fn table(rows: &[Row], test: &Dataset, seeds: u64) -> String {
-    let mut out = format!("shots  accuracy over {seeds} draws, {} (mean ± std)  fit\n", output::count(test.examples().len(), "test text"));
+    let texts = output::count(test.examples().len(), "test text");
+    let mut out = format!("{seeds} draws, {texts}, mean ± standard deviation\nshots  head       accuracy        fit\n");
     for row in rows {
         let (mean, deviation) = mean_and_deviation(&row.accuracies);
-        out += &format!("{:>5}  {:.1} ± {:.1} %  {:.3} s\n", row.shots, 100.0 * mean, 100.0 * deviation, row.fit_seconds);
+        let (fit, _) = mean_and_deviation(&row.fit_seconds);
+        let accuracy = format!("{:.1} ± {:.1} %", 100.0 * mean, 100.0 * deviation);
+        out += &format!("{:>5}  {:<9}  {accuracy:<14}  {fit:.3} s\n", row.shots, row.head.name());
     }
     out
 }
@@ -159,7 +170,7 @@ fn document(
 ) -> serde_json::Value {
     let row = |row: &Row| {
         let (mean, deviation) = mean_and_deviation(&row.accuracies);
-        json!({"shots": row.shots, "mean": mean, "std": deviation, "accuracies": row.accuracies, "fit_seconds": row.fit_seconds})
+        json!({"shots": row.shots, "head": row.head, "mean": mean, "std": deviation, "accuracies": row.accuracies, "fit_seconds": row.fit_seconds})
     };
     json!({
         "settings": {

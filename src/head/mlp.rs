@@ -11,9 +11,11 @@
 //! Training starts from there, and keeps what it found only if held-out examples agree.
 
 use candle_core::{DType, Device, Tensor, Var};
-use candle_nn::{AdamW, Module, Optimizer, ParamsAdamW};
+use candle_nn::{Module, Optimizer};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::adamw::{AdamW, Rates};
 use super::{Head, HeadError, HeadKind, HeadOptions, Linear, Tensors, check_range, check_width, saved, to_matrix, to_tensor};
 use crate::folds::{Fold, folds};
 use crate::matrix::Matrix;
@@ -196,14 +198,10 @@ impl Training {
             Ok(built)
         };
         let layers = layers.into_iter().map(&mut build).collect::<Result<_, _>>()?;
-        let parameters = ParamsAdamW {
-            lr: options.learning_rate,
-            weight_decay: options.weight_decay,
-            ..ParamsAdamW::default()
-        };
+        let rates = Rates { learning_rate: options.learning_rate, weight_decay: options.weight_decay };
         Ok(Self {
             mlp: Mlp { layers, ways: data.ways },
-            optimiser: AdamW::new(variables, parameters)?,
+            optimiser: AdamW::new(variables, rates)?,
             batches: batches(data, options.batch)?,
         })
     }
@@ -355,9 +353,12 @@ fn choose_epochs(data: &Samples, options: &HeadOptions, seed: u64) -> Result<usi
     if splits.is_empty() || options.mlp.epochs == 0 {
         return Ok(0);
     }
+    let runs: Vec<Vec<f64>> = splits
+        .par_iter()
+        .map(|fold| held_out_losses(data, fold, options, seed))
+        .collect::<Result<_, HeadError>>()?;
     let mut total = vec![0.0; options.mlp.epochs + 1];
-    for fold in &splits {
-        let losses = held_out_losses(data, fold, options, seed)?;
+    for losses in &runs {
         total.iter_mut().zip(losses).for_each(|(sum, loss)| *sum += loss);
     }
     let best = |best: usize, at: usize| if total[at] < total[best] { at } else { best };

@@ -2,6 +2,7 @@
 //!
 //! A head sees features and class indices; it never knows about text.
 
+mod adamw;
 mod linear;
 mod mlp;
 mod prototype;
