@@ -42,8 +42,13 @@ pub(super) fn fetch(
         result
     };
     // A thread of its own: the caller may be inside a runtime, where blocking panics.
-    std::thread::scope(|scope| scope.spawn(work).join())
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    let result = std::thread::scope(|scope| scope.spawn(work).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    if result.is_err() {
+        // Half a large file is of no use to the next attempt, and fills the disk.
+        repo.remove_leftovers();
+    }
+    result
 }
 
 async fn fetch_all(

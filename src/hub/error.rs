@@ -277,7 +277,7 @@ impl HubError {
                 "run `fewshot models get {id}` while online, or import a folder with `fewshot models import`"
             ),
             Self::NoSuchModel { .. } => {
-                "check the spelling; a model on this disk is given as a folder, such as ./model".into()
+                "check the spelling and HF_ENDPOINT; a model on this disk is given as a folder, such as ./model".into()
             }
             Self::NoSuchRevision { .. } => "leave --revision out for the main branch".into(),
             Self::Unauthorized { token_given: true, .. } => {

@@ -15,7 +15,7 @@ use super::cached::Cached;
 use super::check::{WEIGHTS, git_sha1};
 use super::folder::check_importable;
 use super::source::check_id;
-use super::stamp::{Stamps, hex};
+use super::stamp::{Stamps, hex, sha256_file};
 use super::{HubError, HubOptions, MAIN, ModelFiles};
 
 /// Files above this many bytes are named by SHA-256, as the hub's large files are.
@@ -132,26 +132,30 @@ fn store(repo: &Repo, items: &[Item], commit: &str, stamps: &Stamps) -> Result<(
 
 fn store_blob(blobs: &Path, item: &Item, stamps: &Stamps) -> Result<(), HubError> {
     let path = blobs.join(&item.blob);
-    let hash = |path: &Path| {
-        if item.blob.len() == 64 {
-            stamps.sha256(path)
-        } else {
-            git_sha1(path)
-        }
+    let large = item.blob.len() == 64;
+    let found = if large {
+        stamps.sha256(&path)
+    } else {
+        git_sha1(&path)
     };
-    if hash(&path).is_ok_and(|found| found == item.blob) {
+    if found.is_ok_and(|found| found == item.blob) {
         return Ok(());
     }
     let mut file = temporary_file(blobs).map_err(|e| HubError::io(blobs, e))?;
     copy(&item.source, file.as_file_mut())
         .map_err(|(path, e)| HubError::io(path.unwrap_or(blobs), e))?;
     // The folder may have changed since it was hashed.
-    let got = hash(file.path()).map_err(|e| HubError::io(file.path(), e))?;
+    let got = if large {
+        sha256_file(file.path())
+    } else {
+        git_sha1(file.path())
+    };
+    let got = got.map_err(|e| HubError::io(file.path(), e))?;
     if got != item.blob {
-        let path = item.source.clone();
+        let (path, expected) = (item.source.clone(), item.blob.clone());
         return Err(HubError::ChecksumMismatch {
             path,
-            expected: item.blob.clone(),
+            expected,
             got,
         });
     }

@@ -125,7 +125,8 @@ fn wait_for_next_tick(modified_ns: u128) {
     }
 }
 
-fn sha256_file(path: &Path) -> io::Result<String> {
+/// SHA-256 of a file, hexadecimal, always read.
+pub(super) fn sha256_file(path: &Path) -> io::Result<String> {
     let mut hasher = Sha256::new();
     each_chunk(path, |chunk| hasher.update(chunk))?;
     Ok(hex(&hasher.finalize()))
