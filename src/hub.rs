@@ -86,13 +86,16 @@ fn resolve_id(id: &str, options: &HubOptions) -> Result<ModelFiles, HubError> {
     let repo = Repo::new(options.cache_dir(), id);
     let revision = options.revision.as_deref().unwrap_or(MAIN);
     source::check_revision(revision)?;
+    if options.refresh && !options.offline {
+        return fetch_locked(&repo, revision, options);
+    }
     let stamps = Stamps::new(options.verified_dir(), options.refresh);
     let found = Cached::inspect(&repo, revision, &stamps)?;
     if options.offline {
         remove_bad_offline(&found, &repo, revision, &stamps);
         return found.into_files(&repo, revision, &stamps);
     }
-    if found.is_whole() && !options.refresh {
+    if found.is_whole() {
         return found.into_files(&repo, revision, &stamps);
     }
     fetch_locked(&repo, revision, options)
@@ -115,14 +118,14 @@ fn remove_bad_offline(found: &Cached, repo: &Repo, revision: &str, stamps: &Stam
 fn fetch_locked(repo: &Repo, revision: &str, options: &HubOptions) -> Result<ModelFiles, HubError> {
     // The other process is given up later than it gives up itself.
     let _lock = repo.lock(options.stall_timeout * 2)?;
-    let stamps = Stamps::new(options.verified_dir(), options.refresh);
+    // A refresh hashes each file as it is fetched, so once is enough.
+    let stamps = Stamps::new(options.verified_dir(), false);
     // Another process may have finished meanwhile, so look again.
     let mut found = Cached::inspect(repo, revision, &stamps)?;
     let mut warnings = found.remove_bad(repo)?;
     if !(warnings.is_empty() && found.is_whole()) || options.refresh {
         download::fetch(repo, revision, options, &mut warnings)?;
     }
-    let stamps = Stamps::new(options.verified_dir(), false);
     let found = Cached::inspect(repo, revision, &stamps)?;
     let mut files = found.into_files(repo, revision, &stamps)?;
     files.warnings.splice(0..0, warnings);

@@ -16,6 +16,8 @@ fn what_python_cached_is_used_without_a_request() {
     assert_eq!(files.commit.as_deref(), Some(COMMIT));
     assert_eq!(files.weights_sha256, hash_of(&tiny::model(1)));
     assert_eq!(world.hub.requests(), Vec::<String>::new());
+    // Nor is a lock taken: the cache may be read-only.
+    assert!(!world.cache().join(".locks").exists());
 }
 
 #[test]
@@ -171,6 +173,11 @@ fn truncated_plain_copies_are_found_too() {
 
 #[test]
 fn refresh_reads_every_byte_again() {
+    check_refresh(false);
+    check_refresh(true);
+}
+
+fn check_refresh(offline: bool) {
     let world = World::cached(&tiny::model(1));
     world.resolve().unwrap();
     let blob = fs::canonicalize(world.snapshot(WEIGHTS)).unwrap();
@@ -184,6 +191,18 @@ fn refresh_reads_every_byte_again() {
         .unwrap();
     // Same path, length, time and inode: the stamp cannot know, refresh does.
     assert_eq!(world.resolve().unwrap().warnings.len(), 0);
+    if offline {
+        let options = HubOptions {
+            offline,
+            refresh: true,
+            ..world.options.clone()
+        };
+        assert!(matches!(
+            resolve(ID, &options),
+            Err(HubError::ChecksumMismatch { .. })
+        ));
+        return;
+    }
     assert_eq!(world.refresh().unwrap().warnings.len(), 1);
     assert_eq!(
         fs::read(world.snapshot(WEIGHTS)).unwrap(),
