@@ -41,16 +41,34 @@ pub(crate) fn calibrate(
 ) -> Result<Calibration, HeadError> {
     // The perceptron starts as the linear head and stays near it: the linear head stands for it
     // here, in a hundredth of the time.
-    let kind = if options.kind == HeadKind::Prototype { options.kind } else { HeadKind::Linear };
-    let options = HeadOptions { kind, ..options.clone() };
+    let kind = if options.kind == HeadKind::Prototype {
+        options.kind
+    } else {
+        HeadKind::Linear
+    };
+    let options = HeadOptions {
+        kind,
+        ..options.clone()
+    };
     let mut parts = Vec::new();
     for fold in folds(classes, ways, MOST_FOLDS, seed) {
         let pick = |rows: &[usize]| rows.iter().map(|&row| classes[row]).collect::<Vec<_>>();
-        let head = options.fit(&features.select(&fold.train), &pick(&fold.train), ways, seed)?;
-        parts.push((head.logits(&features.select(&fold.held_out))?, pick(&fold.held_out)));
+        let head = options.fit(
+            &features.select(&fold.train),
+            &pick(&fold.train),
+            ways,
+            seed,
+        )?;
+        parts.push((
+            head.logits(&features.select(&fold.held_out))?,
+            pick(&fold.held_out),
+        ));
     }
     if parts.is_empty() {
-        return Ok(Calibration { temperature: 1.0, held_out_accuracy: None });
+        return Ok(Calibration {
+            temperature: 1.0,
+            held_out_accuracy: None,
+        });
     }
     let cost = |log: f64| {
         let loss = |(logits, truth): &(Matrix, Vec<usize>)| {
@@ -59,7 +77,11 @@ pub(crate) fn calibrate(
         parts.iter().map(loss).sum::<f64>() + 0.5 * (log / PRIOR).powi(2)
     };
     let right = |(logits, truth): &(Matrix, Vec<usize>)| {
-        logits.iter_rows().zip(truth).filter(|(row, class)| argmax(row) == **class).count()
+        logits
+            .iter_rows()
+            .zip(truth)
+            .filter(|(row, class)| argmax(row) == **class)
+            .count()
     };
     let right: usize = parts.iter().map(right).sum();
     Ok(Calibration {
@@ -107,7 +129,10 @@ mod tests {
             calibrate(&features, &classes, 2, &HeadOptions::default(), 1).expect("fits")
         };
         let (signal, noise) = (of(9.0), of(0.0));
-        assert!(signal.temperature < noise.temperature, "{signal:?} {noise:?}");
+        assert!(
+            signal.temperature < noise.temperature,
+            "{signal:?} {noise:?}"
+        );
         assert!(signal.held_out_accuracy > noise.held_out_accuracy);
     }
 }

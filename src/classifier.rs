@@ -61,17 +61,32 @@ impl FewShotClassifier {
     pub fn fit(encoder: Arc<Encoder>, dataset: &Dataset, options: &FitOptions) -> Result<Self> {
         dataset.check_trainable()?;
         options.head.validate()?;
-        let layers = options.layers.clone().unwrap_or_else(|| encoder.default_layers());
+        let layers = options
+            .layers
+            .clone()
+            .unwrap_or_else(|| encoder.default_layers());
         let texts: Vec<&str> = dataset.examples().iter().map(|e| e.text.as_str()).collect();
         let start = Instant::now();
         let encoded = encoder.encode(&texts, &layers)?;
         let encode = start.elapsed();
         let labels = dataset.labels().clone();
         let (head, seed) = (&options.head, options.seed);
-        let vectors = VectorClassifier::fit(&encoded.vectors, &dataset.classes(), labels, head, seed)?;
-        let timing = FitTiming { encode, head: start.elapsed() - encode };
+        let vectors =
+            VectorClassifier::fit(&encoded.vectors, &dataset.classes(), labels, head, seed)?;
+        let timing = FitTiming {
+            encode,
+            head: start.elapsed() - encode,
+        };
         let (examples, notes) = (dataset.examples().to_vec(), encoded.notes);
-        Ok(Self { encoder, layers, vectors, options: options.clone(), examples, timing, notes })
+        Ok(Self {
+            encoder,
+            layers,
+            vectors,
+            options: options.clone(),
+            examples,
+            timing,
+            notes,
+        })
     }
 
     pub(crate) fn from_parts(
@@ -82,7 +97,15 @@ impl FewShotClassifier {
         examples: Vec<Example>,
     ) -> Self {
         let (timing, notes) = Default::default();
-        Self { encoder, layers, vectors, options, examples, timing, notes }
+        Self {
+            encoder,
+            layers,
+            vectors,
+            options,
+            examples,
+            timing,
+            notes,
+        }
     }
 
     /// The class names, in the order of the probabilities.
@@ -140,7 +163,10 @@ impl FewShotClassifier {
     pub fn predict_proba<S: AsRef<str>>(&self, texts: &[S]) -> Result<Predictions> {
         let encoded = self.encoder.encode(texts, &self.layers)?;
         let probabilities = self.vectors.predict_proba(&encoded.vectors)?;
-        Ok(Predictions { probabilities, notes: encoded.notes })
+        Ok(Predictions {
+            probabilities,
+            notes: encoded.notes,
+        })
     }
 
     /// The most probable label of each text, as class indices; the lowest of equals.
@@ -148,6 +174,11 @@ impl FewShotClassifier {
     /// # Errors
     /// As [`FewShotClassifier::predict_proba`].
     pub fn predict<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<usize>> {
-        Ok(self.predict_proba(texts)?.probabilities.iter_rows().map(argmax).collect())
+        Ok(self
+            .predict_proba(texts)?
+            .probabilities
+            .iter_rows()
+            .map(argmax)
+            .collect())
     }
 }

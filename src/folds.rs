@@ -15,7 +15,10 @@ pub(crate) struct Fold {
 pub(crate) fn folds(classes: &[usize], ways: usize, most: usize, seed: u64) -> Vec<Fold> {
     let mut random = Random::new(seed);
     let mut by_class: Vec<Vec<usize>> = vec![Vec::new(); ways];
-    classes.iter().enumerate().for_each(|(row, &class)| by_class[class].push(row));
+    classes
+        .iter()
+        .enumerate()
+        .for_each(|(row, &class)| by_class[class].push(row));
     let count = by_class.iter().map(Vec::len).min().unwrap_or(0).min(most);
     if count < 2 {
         return Vec::new();
@@ -23,7 +26,9 @@ pub(crate) fn folds(classes: &[usize], ways: usize, most: usize, seed: u64) -> V
     let mut place = vec![0; classes.len()];
     for rows in &mut by_class {
         random.shuffle(rows);
-        rows.iter().enumerate().for_each(|(at, &row)| place[row] = at % count);
+        rows.iter()
+            .enumerate()
+            .for_each(|(at, &row)| place[row] = at % count);
     }
     let split = |fold| {
         let (held_out, train) = (0..classes.len()).partition(|&row| place[row] == fold);

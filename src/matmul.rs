@@ -15,8 +15,17 @@ pub(crate) struct View<'a, T> {
 impl<'a, T> View<'a, T> {
     /// `rows × columns` values, `stride` of them from one row to the next.
     pub fn strided(values: &'a [T], rows: usize, columns: usize, stride: usize) -> Self {
-        assert!(covers(values.len(), rows, columns, stride), "view reaches past its slice");
-        Self { values, rows, columns, row_stride: stride, column_stride: 1 }
+        assert!(
+            covers(values.len(), rows, columns, stride),
+            "view reaches past its slice"
+        );
+        Self {
+            values,
+            rows,
+            columns,
+            row_stride: stride,
+            column_stride: 1,
+        }
     }
 
     /// Whole rows, one after the other.
@@ -64,7 +73,13 @@ impl Element for f64 {
 }
 
 /// `out = a · b`; `out` is `a.rows × b.columns` with `out_stride` from row to row.
-pub(crate) fn matmul<T: Element>(out: &mut [T], out_stride: usize, a: View<T>, b: View<T>, threads: Threads) {
+pub(crate) fn matmul<T: Element>(
+    out: &mut [T],
+    out_stride: usize,
+    a: View<T>,
+    b: View<T>,
+    threads: Threads,
+) {
     matmul_scaled(out, out_stride, a, b, T::ONE, threads);
 }
 
@@ -78,7 +93,10 @@ pub(crate) fn matmul_scaled<T: Element>(
     threads: Threads,
 ) {
     assert_eq!(a.columns, b.rows, "inner widths of a matrix product");
-    assert!(covers(out.len(), a.rows, b.columns, out_stride), "output of a matrix product");
+    assert!(
+        covers(out.len(), a.rows, b.columns, out_stride),
+        "output of a matrix product"
+    );
     if a.rows == 0 || b.columns == 0 {
         return;
     }

@@ -11,7 +11,10 @@ impl Matrix {
     /// A matrix of zeros.
     #[must_use]
     pub fn zeros(rows: usize, columns: usize) -> Self {
-        Self { columns, values: vec![0.0; rows * columns] }
+        Self {
+            columns,
+            values: vec![0.0; rows * columns],
+        }
     }
 
     /// Takes values that lie row after row; `None` if they do not fill whole rows.
@@ -25,8 +28,15 @@ impl Matrix {
     pub fn from_rows<R: AsRef<[f32]>>(rows: &[R]) -> Option<Self> {
         let columns = rows.first()?.as_ref().len();
         let same = rows.iter().all(|row| row.as_ref().len() == columns);
-        let values = rows.iter().flat_map(|row| row.as_ref().iter().copied()).collect();
-        if same { Self::from_values(columns, values) } else { None }
+        let values = rows
+            .iter()
+            .flat_map(|row| row.as_ref().iter().copied())
+            .collect();
+        if same {
+            Self::from_values(columns, values)
+        } else {
+            None
+        }
     }
 
     /// Number of rows.
@@ -80,8 +90,14 @@ impl Matrix {
     /// If an index is not below [`Matrix::rows`].
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
-        let values = rows.iter().flat_map(|&row| self.row(row).iter().copied()).collect();
-        Self { columns: self.columns, values }
+        let values = rows
+            .iter()
+            .flat_map(|&row| self.row(row).iter().copied())
+            .collect();
+        Self {
+            columns: self.columns,
+            values,
+        }
     }
 
     /// The mean of all rows; zeros if there is no row.
@@ -100,7 +116,11 @@ impl Matrix {
 
 /// Scales a vector to length 1; a vector of zeros stays.
 pub fn normalise(vector: &mut [f32]) {
-    let length = vector.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt() as f32;
+    let length = vector
+        .iter()
+        .map(|&value| f64::from(value).powi(2))
+        .sum::<f64>()
+        .sqrt() as f32;
     if length > 0.0 {
         vector.iter_mut().for_each(|value| *value /= length);
     }

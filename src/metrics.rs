@@ -81,7 +81,11 @@ impl Report {
     pub fn new(probabilities: &Matrix, truth: &[usize], labels: &[String], seed: u64) -> Self {
         let outcome = |(row, &truth): (&[f32], &usize)| {
             let given = argmax(row);
-            Outcome { truth, given, confidence: f64::from(row[given]) }
+            Outcome {
+                truth,
+                given,
+                confidence: f64::from(row[given]),
+            }
         };
         let outcomes: Vec<Outcome> = probabilities.iter_rows().zip(truth).map(outcome).collect();
         let value = Figures::of(&outcomes, labels.len());
@@ -114,7 +118,10 @@ impl Report {
 }
 
 fn resample(outcomes: &[Outcome], random: &mut Random) -> Vec<Outcome> {
-    outcomes.iter().map(|_| outcomes[random.below(outcomes.len())]).collect()
+    outcomes
+        .iter()
+        .map(|_| outcomes[random.below(outcomes.len())])
+        .collect()
 }
 
 fn interval(value: f64, samples: impl Iterator<Item = f64>) -> Estimate {
@@ -124,7 +131,11 @@ fn interval(value: f64, samples: impl Iterator<Item = f64>) -> Estimate {
         let place = (fraction * (sorted.len().max(1) - 1) as f64).round() as usize;
         sorted.get(place).copied().unwrap_or(value)
     };
-    Estimate { value, low: at(0.025), high: at(0.975) }
+    Estimate {
+        value,
+        low: at(0.025),
+        high: at(0.975),
+    }
 }
 
 /// What is counted in one sample of outcomes.
@@ -136,8 +147,13 @@ struct Figures {
 impl Figures {
     fn of(outcomes: &[Outcome], labels: usize) -> Self {
         let mut confusion = vec![vec![0; labels]; labels];
-        outcomes.iter().for_each(|outcome| confusion[outcome.truth][outcome.given] += 1);
-        Self { confusion, calibration_error: calibration_error(outcomes) }
+        outcomes
+            .iter()
+            .for_each(|outcome| confusion[outcome.truth][outcome.given] += 1);
+        Self {
+            confusion,
+            calibration_error: calibration_error(outcomes),
+        }
     }
 
     fn given(&self, class: usize) -> usize {
@@ -149,7 +165,9 @@ impl Figures {
     }
 
     fn correct(&self) -> usize {
-        (0..self.confusion.len()).map(|class| self.confusion[class][class]).sum()
+        (0..self.confusion.len())
+            .map(|class| self.confusion[class][class])
+            .sum()
     }
 
     fn accuracy(&self) -> f64 {
@@ -161,7 +179,10 @@ impl Figures {
     }
 
     fn recall(&self, class: usize) -> f64 {
-        ratio(self.confusion[class][class], self.confusion[class].iter().sum())
+        ratio(
+            self.confusion[class][class],
+            self.confusion[class].iter().sum(),
+        )
     }
 
     fn f1(&self, class: usize) -> f64 {
@@ -174,8 +195,10 @@ impl Figures {
         let occurs = |&class: &usize| {
             self.given(class) > 0 || self.confusion[class].iter().any(|&count| count > 0)
         };
-        let scores: Vec<f64> =
-            (0..self.confusion.len()).filter(occurs).map(|class| self.f1(class)).collect();
+        let scores: Vec<f64> = (0..self.confusion.len())
+            .filter(occurs)
+            .map(|class| self.f1(class))
+            .collect();
         scores.iter().sum::<f64>() / scores.len().max(1) as f64
     }
 
@@ -190,12 +213,20 @@ impl Figures {
             givens += given * given;
         }
         let spread = ((total * total - truths) * (total * total - givens)).sqrt();
-        if spread == 0.0 { 0.0 } else { (self.correct() as f64 * total - products) / spread }
+        if spread == 0.0 {
+            0.0
+        } else {
+            (self.correct() as f64 * total - products) / spread
+        }
     }
 }
 
 fn ratio(part: usize, whole: usize) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    }
 }
 
 fn calibration_error(outcomes: &[Outcome]) -> f64 {
@@ -232,7 +263,11 @@ mod tests {
         let report = report();
         let close = |value: f64, expected: f64| (value - expected).abs() < 1e-6;
         assert!(close(report.accuracy.value, 0.7));
-        assert!(close(report.macro_f1.value, 0.694_444_444), "{:?}", report.macro_f1);
+        assert!(
+            close(report.macro_f1.value, 0.694_444_444),
+            "{:?}",
+            report.macro_f1
+        );
         assert!(close(report.mcc.value, 0.545_454_545), "{:?}", report.mcc);
         assert!(close(report.labels[1].precision.value, 0.75));
         assert!(close(report.labels[2].recall.value, 2.0 / 3.0));
@@ -247,7 +282,12 @@ mod tests {
     #[test]
     fn intervals_hold_the_value_and_repeat() {
         let report = report();
-        for estimate in [report.accuracy, report.macro_f1, report.mcc, report.labels[0].f1] {
+        for estimate in [
+            report.accuracy,
+            report.macro_f1,
+            report.mcc,
+            report.labels[0].f1,
+        ] {
             assert!(estimate.low <= estimate.value && estimate.value <= estimate.high);
             assert!(estimate.low < estimate.high);
         }

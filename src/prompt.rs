@@ -82,26 +82,41 @@ impl Prompt {
     /// # Errors
     /// If it cannot be read, is no TOML of this form, or a label has no description.
     pub fn read(path: &Path) -> Result<Self, PromptError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| PromptError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| PromptError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         let raw: RawPrompt = toml::from_str(&text).map_err(|error| PromptError::Invalid {
             path: path.to_owned(),
             reason: error.to_string().trim().to_owned(),
         })?;
-        let labels = raw.labels.into_iter().map(|(label, texts)| (label, texts.into_list()));
-        let prompt = Self { task: raw.task, labels: labels.collect() };
+        let labels = raw
+            .labels
+            .into_iter()
+            .map(|(label, texts)| (label, texts.into_list()));
+        let prompt = Self {
+            task: raw.task,
+            labels: labels.collect(),
+        };
         prompt.check(path)?;
         Ok(prompt)
     }
 
     fn check(&self, path: &Path) -> Result<(), PromptError> {
-        let blank = |texts: &[String]| texts.is_empty() || texts.iter().any(|text| text.trim().is_empty());
+        let blank =
+            |texts: &[String]| texts.is_empty() || texts.iter().any(|text| text.trim().is_empty());
         if self.labels.is_empty() {
             let reason = "the table [labels] is empty".to_owned();
-            return Err(PromptError::Invalid { path: path.to_owned(), reason });
+            return Err(PromptError::Invalid {
+                path: path.to_owned(),
+                reason,
+            });
         }
         match self.labels.iter().find(|(_, texts)| blank(texts)) {
-            Some((label, _)) => Err(PromptError::Blank { path: path.to_owned(), label: label.clone() }),
+            Some((label, _)) => Err(PromptError::Blank {
+                path: path.to_owned(),
+                label: label.clone(),
+            }),
             None => Ok(()),
         }
     }
@@ -111,7 +126,14 @@ impl Prompt {
     pub fn examples(&self) -> Vec<Example> {
         let of = |(label, texts): (&String, &Vec<String>)| {
             let label = label.clone();
-            texts.clone().into_iter().map(move |text| Example { text, label: label.clone() }).collect::<Vec<_>>()
+            texts
+                .clone()
+                .into_iter()
+                .map(move |text| Example {
+                    text,
+                    label: label.clone(),
+                })
+                .collect::<Vec<_>>()
         };
         self.labels.iter().flat_map(of).collect()
     }
@@ -138,18 +160,38 @@ mod tests {
 
     #[test]
     fn strings_and_lists_become_examples() {
-        let prompt = read("task = 't'\n[labels]\nb = 'one'\na = ['two', 'three']\n").expect("valid");
-        let texts: Vec<String> = prompt.examples().into_iter().map(|e| e.label + ":" + &e.text).collect();
+        let prompt =
+            read("task = 't'\n[labels]\nb = 'one'\na = ['two', 'three']\n").expect("valid");
+        let texts: Vec<String> = prompt
+            .examples()
+            .into_iter()
+            .map(|e| e.label + ":" + &e.text)
+            .collect();
         assert_eq!(texts, ["a:two", "a:three", "b:one"]);
     }
 
     #[test]
     fn other_forms_are_refused() {
-        assert!(matches!(read("[labels]\na = 3\n"), Err(PromptError::Invalid { .. })));
-        assert!(matches!(read("[labels]\n"), Err(PromptError::Invalid { .. })));
-        assert!(matches!(read("label = 1\n"), Err(PromptError::Invalid { .. })));
-        assert!(matches!(read("[labels]\na = []\n"), Err(PromptError::Blank { .. })));
-        assert!(matches!(read("[labels]\na = ' '\n"), Err(PromptError::Blank { .. })));
+        assert!(matches!(
+            read("[labels]\na = 3\n"),
+            Err(PromptError::Invalid { .. })
+        ));
+        assert!(matches!(
+            read("[labels]\n"),
+            Err(PromptError::Invalid { .. })
+        ));
+        assert!(matches!(
+            read("label = 1\n"),
+            Err(PromptError::Invalid { .. })
+        ));
+        assert!(matches!(
+            read("[labels]\na = []\n"),
+            Err(PromptError::Blank { .. })
+        ));
+        assert!(matches!(
+            read("[labels]\na = ' '\n"),
+            Err(PromptError::Blank { .. })
+        ));
         let missing = Prompt::read(Path::new("no-such.toml"));
         assert!(matches!(missing, Err(PromptError::Read { .. })));
     }

@@ -22,9 +22,14 @@ pub(crate) fn softmax_f64(row: &mut [f64]) -> f64 {
 pub(crate) fn probabilities(logits: &Matrix, temperature: f64) -> Matrix {
     let mut out = logits.clone();
     for row in out.values_mut().chunks_exact_mut(logits.columns().max(1)) {
-        let mut exact: Vec<f64> = row.iter().map(|&logit| f64::from(logit) / temperature).collect();
+        let mut exact: Vec<f64> = row
+            .iter()
+            .map(|&logit| f64::from(logit) / temperature)
+            .collect();
         softmax_f64(&mut exact);
-        row.iter_mut().zip(exact).for_each(|(value, exact)| *value = exact as f32);
+        row.iter_mut()
+            .zip(exact)
+            .for_each(|(value, exact)| *value = exact as f32);
     }
     out
 }
@@ -32,7 +37,10 @@ pub(crate) fn probabilities(logits: &Matrix, temperature: f64) -> Matrix {
 /// Mean of −log probability of the true classes at a temperature.
 pub(crate) fn mean_loss(logits: &Matrix, classes: &[usize], temperature: f64) -> f64 {
     let loss = |(row, &class): (&[f32], &usize)| {
-        let mut exact: Vec<f64> = row.iter().map(|&logit| f64::from(logit) / temperature).collect();
+        let mut exact: Vec<f64> = row
+            .iter()
+            .map(|&logit| f64::from(logit) / temperature)
+            .collect();
         let own = exact[class];
         softmax_f64(&mut exact) - own
     };
@@ -55,7 +63,10 @@ mod tests {
         let mut row = [1.0, 2.0, 4.0];
         let total = softmax_f64(&mut row);
         let expected = [0.042_010_066, 0.114_195_2, 0.843_794_73];
-        assert!(row.iter().zip(expected).all(|(p, e)| (p - e).abs() < 1e-8), "{row:?}");
+        assert!(
+            row.iter().zip(expected).all(|(p, e)| (p - e).abs() < 1e-8),
+            "{row:?}"
+        );
         assert!((total - 4.169_846_018).abs() < 1e-8);
     }
 

@@ -38,7 +38,12 @@ impl VectorClassifier {
         let features = features(vectors, &centre);
         let head = options.fit(&features, classes, ways, seed)?;
         let calibration = calibrate(&features, classes, ways, options, seed)?;
-        Ok(Self { labels, centre, head, calibration })
+        Ok(Self {
+            labels,
+            centre,
+            head,
+            calibration,
+        })
     }
 
     /// The class names, in the order of the probabilities.
@@ -72,7 +77,10 @@ impl VectorClassifier {
     /// If the width is another than at the fit.
     pub fn predict_proba(&self, vectors: &Matrix) -> Result<Matrix, HeadError> {
         if vectors.columns() != self.width() {
-            return Err(HeadError::Width { expected: self.width(), found: vectors.columns() });
+            return Err(HeadError::Width {
+                expected: self.width(),
+                found: vectors.columns(),
+            });
         }
         let logits = self.head.logits(&features(vectors, &self.centre))?;
         Ok(probabilities(&logits, self.calibration.temperature))
@@ -83,15 +91,24 @@ impl VectorClassifier {
     /// # Errors
     /// As [`VectorClassifier::predict_proba`].
     pub fn predict(&self, vectors: &Matrix) -> Result<Vec<usize>, HeadError> {
-        Ok(self.predict_proba(vectors)?.iter_rows().map(argmax).collect())
+        Ok(self
+            .predict_proba(vectors)?
+            .iter_rows()
+            .map(argmax)
+            .collect())
     }
 }
 
 /// The centre: the mean of the class means, so that a class with many examples does not pull it.
 fn mean_of_class_means(vectors: &Matrix, classes: &[usize], ways: usize) -> Vec<f32> {
-    let rows_of = |class| (0..classes.len()).filter(|&row| classes[row] == class).collect::<Vec<_>>();
-    let means: Vec<Vec<f32>> =
-        (0..ways).map(|class| vectors.select(&rows_of(class)).mean_row()).collect();
+    let rows_of = |class| {
+        (0..classes.len())
+            .filter(|&row| classes[row] == class)
+            .collect::<Vec<_>>()
+    };
+    let means: Vec<Vec<f32>> = (0..ways)
+        .map(|class| vectors.select(&rows_of(class)).mean_row())
+        .collect();
     Matrix::from_rows(&means).unwrap_or_default().mean_row()
 }
 
@@ -100,7 +117,9 @@ fn mean_of_class_means(vectors: &Matrix, classes: &[usize], ways: usize) -> Vec<
 fn features(vectors: &Matrix, centre: &[f32]) -> Matrix {
     let mut features = vectors.clone();
     for row in features.values_mut().chunks_exact_mut(centre.len().max(1)) {
-        row.iter_mut().zip(centre).for_each(|(value, centre)| *value -= centre);
+        row.iter_mut()
+            .zip(centre)
+            .for_each(|(value, centre)| *value -= centre);
         normalise(row);
     }
     features
@@ -113,11 +132,15 @@ mod tests {
 
     fn clusters(ways: usize, shots: usize, width: usize, seed: u64) -> (Matrix, Vec<usize>) {
         let mut random = Random::new(seed);
-        let means: Vec<Vec<f32>> =
-            (0..ways).map(|_| (0..width).map(|_| random.normal()).collect()).collect();
+        let means: Vec<Vec<f32>> = (0..ways)
+            .map(|_| (0..width).map(|_| random.normal()).collect())
+            .collect();
         let classes: Vec<usize> = (0..ways * shots).map(|row| row % ways).collect();
         let point = |&class: &usize| -> Vec<f32> {
-            means[class].iter().map(|mean| 3.0 + mean + 0.4 * random.normal()).collect()
+            means[class]
+                .iter()
+                .map(|mean| 3.0 + mean + 0.4 * random.normal())
+                .collect()
         };
         let rows: Vec<Vec<f32>> = classes.iter().map(point).collect();
         (Matrix::from_rows(&rows).expect("rows"), classes)
@@ -132,12 +155,22 @@ mod tests {
         for kind in [HeadKind::Mlp, HeadKind::Linear, HeadKind::Prototype] {
             for ways in [2, 5] {
                 let (vectors, classes) = clusters(ways, 6, 24, 3);
-                let options = HeadOptions { kind, ..HeadOptions::default() };
+                let options = HeadOptions {
+                    kind,
+                    ..HeadOptions::default()
+                };
                 let fitted = VectorClassifier::fit(&vectors, &classes, labels(ways), &options, 1);
                 let classifier = fitted.expect("fits");
-                assert_eq!(classifier.predict(&vectors).expect("same width"), classes, "{kind:?}");
+                assert_eq!(
+                    classifier.predict(&vectors).expect("same width"),
+                    classes,
+                    "{kind:?}"
+                );
                 let rows = classifier.predict_proba(&vectors).expect("same width");
-                assert!(rows.iter_rows().all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-5));
+                assert!(
+                    rows.iter_rows()
+                        .all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-5)
+                );
             }
         }
     }
@@ -147,7 +180,15 @@ mod tests {
         let (vectors, classes) = clusters(2, 4, 24, 3);
         let options = HeadOptions::default();
         let classifier = VectorClassifier::fit(&vectors, &classes, labels(2), &options, 1);
-        let result = classifier.expect("fits").predict_proba(&Matrix::zeros(1, 23));
-        assert!(matches!(result, Err(HeadError::Width { expected: 24, found: 23 })));
+        let result = classifier
+            .expect("fits")
+            .predict_proba(&Matrix::zeros(1, 23));
+        assert!(matches!(
+            result,
+            Err(HeadError::Width {
+                expected: 24,
+                found: 23
+            })
+        ));
     }
 }

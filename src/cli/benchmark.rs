@@ -61,7 +61,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     train.check_trainable()?;
     let draws = draws(args, &train)?;
     let encoder = context.encoder()?;
-    let layers = options.layers.clone().unwrap_or_else(|| encoder.default_layers());
+    let layers = options
+        .layers
+        .clone()
+        .unwrap_or_else(|| encoder.default_layers());
     let vectors = Embedded::new(&encoder, &layers, &draws, &test)?;
     let rows = measure(args, &draws, &test, &vectors, &options)?;
     if args.json {
@@ -73,7 +76,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 /// All drawn training sets: for each number of shots, one a seed.
 fn draws(args: &Args, train: &Dataset) -> Result<Vec<(usize, Vec<Dataset>)>, Failure> {
     let of = |&shots: &usize| {
-        let drawn = (0..args.seeds).map(|seed| train.draw(shots, seed)).collect::<Result<_, _>>()?;
+        let drawn = (0..args.seeds)
+            .map(|seed| train.draw(shots, seed))
+            .collect::<Result<_, _>>()?;
         Ok((shots, drawn))
     };
     args.shots.iter().map(of).collect()
@@ -86,9 +91,17 @@ struct Embedded {
 }
 
 impl Embedded {
-    fn new(encoder: &Encoder, layers: &LayerMix, draws: &[(usize, Vec<Dataset>)], test: &Dataset) -> Result<Self, Failure> {
+    fn new(
+        encoder: &Encoder,
+        layers: &LayerMix,
+        draws: &[(usize, Vec<Dataset>)],
+        test: &Dataset,
+    ) -> Result<Self, Failure> {
         let drawn = draws.iter().flat_map(|(_, datasets)| datasets);
-        let all = drawn.chain([test]).flat_map(Dataset::examples).map(|example| &example.text);
+        let all = drawn
+            .chain([test])
+            .flat_map(Dataset::examples)
+            .map(|example| &example.text);
         let mut places = std::collections::HashMap::new();
         let mut texts = Vec::new();
         for text in all {
@@ -102,7 +115,11 @@ impl Embedded {
     }
 
     fn of(&self, dataset: &Dataset) -> Matrix {
-        let rows: Vec<usize> = dataset.examples().iter().map(|e| self.places[&e.text]).collect();
+        let rows: Vec<usize> = dataset
+            .examples()
+            .iter()
+            .map(|e| self.places[&e.text])
+            .collect();
         self.vectors.select(&rows)
     }
 }
@@ -117,16 +134,29 @@ fn measure(
     let test_vectors = vectors.of(test);
     let mut rows = Vec::new();
     let one = [options.head.kind];
-    let heads = if args.heads.is_empty() { &one[..] } else { &args.heads };
+    let heads = if args.heads.is_empty() {
+        &one[..]
+    } else {
+        &args.heads
+    };
     for (shots, datasets) in draws {
         for &kind in heads {
-            let head = HeadOptions { kind, ..options.head.clone() };
-            let mut row = Row { shots: *shots, head: kind, accuracies: Vec::new(), fit_seconds: Vec::new() };
+            let head = HeadOptions {
+                kind,
+                ..options.head.clone()
+            };
+            let mut row = Row {
+                shots: *shots,
+                head: kind,
+                accuracies: Vec::new(),
+                fit_seconds: Vec::new(),
+            };
             for (seed, dataset) in datasets.iter().enumerate() {
                 let start = Instant::now();
                 let (features, labels) = (vectors.of(dataset), dataset.labels().clone());
                 let seed = options.seed + seed as u64;
-                let fitted = VectorClassifier::fit(&features, &dataset.classes(), labels, &head, seed)?;
+                let fitted =
+                    VectorClassifier::fit(&features, &dataset.classes(), labels, &head, seed)?;
                 row.fit_seconds.push(start.elapsed().as_secs_f64());
                 row.accuracies.push(accuracy(&fitted, &test_vectors, test)?);
             }
@@ -136,10 +166,17 @@ fn measure(
     Ok(rows)
 }
 
-fn accuracy(classifier: &VectorClassifier, vectors: &Matrix, test: &Dataset) -> Result<f64, Failure> {
+fn accuracy(
+    classifier: &VectorClassifier,
+    vectors: &Matrix,
+    test: &Dataset,
+) -> Result<f64, Failure> {
     let given = classifier.predict(vectors)?;
     let labels = classifier.labels();
-    let right = given.iter().zip(test.examples()).filter(|(class, example)| labels.name(**class) == Some(&example.label));
+    let right = given
+        .iter()
+        .zip(test.examples())
+        .filter(|(class, example)| labels.name(**class) == Some(&example.label));
     Ok(right.count() as f64 / test.examples().len() as f64)
 }
 
@@ -151,12 +188,18 @@ fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
 
 fn table(rows: &[Row], test: &Dataset, seeds: u64) -> String {
     let texts = output::count(test.examples().len(), "test text");
-    let mut out = format!("{seeds} draws, {texts}, mean ± standard deviation\nshots  head       accuracy        fit\n");
+    let mut out = format!(
+        "{seeds} draws, {texts}, mean ± standard deviation\nshots  head       accuracy        fit\n"
+    );
     for row in rows {
         let (mean, deviation) = mean_and_deviation(&row.accuracies);
         let (fit, _) = mean_and_deviation(&row.fit_seconds);
         let accuracy = format!("{:.1} ± {:.1} %", 100.0 * mean, 100.0 * deviation);
-        out += &format!("{:>5}  {:<9}  {accuracy:<14}  {fit:.3} s\n", row.shots, row.head.name());
+        out += &format!(
+            "{:>5}  {:<9}  {accuracy:<14}  {fit:.3} s\n",
+            row.shots,
+            row.head.name()
+        );
     }
     out
 }

@@ -26,11 +26,20 @@ pub struct Args {
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let classifier = fit(&args.examples, &args.fit, context)?;
-    predict::label_texts(&classifier, &args.stream, &args.examples.fields.names(), context)
+    predict::label_texts(
+        &classifier,
+        &args.stream,
+        &args.examples.fields.names(),
+        context,
+    )
 }
 
 /// Reads the examples, loads the encoder, fits.
-pub fn fit(examples: &Examples, fit: &Fit, context: &Context) -> Result<FewShotClassifier, Failure> {
+pub fn fit(
+    examples: &Examples,
+    fit: &Fit,
+    context: &Context,
+) -> Result<FewShotClassifier, Failure> {
     let options = fit.options(context.common.seed, examples.zero_shot())?;
     let dataset = examples.read()?;
     let encoder = context.encoder()?;
@@ -51,7 +60,11 @@ fn report(classifier: &FewShotClassifier, examples: usize, context: &Context) {
             timing.head.as_secs_f64()
         )
     });
-    let long = classifier.notes().iter().filter(|note| note.windows > 1).count();
+    let long = classifier
+        .notes()
+        .iter()
+        .filter(|note| note.windows > 1)
+        .count();
     if long > 0 {
         context.note(|| {
             let long = output::count(long, "example");

@@ -23,7 +23,9 @@ impl Context {
         if let Some(threads) = common.threads {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads));
             let built = pool.build_global();
-            built.map_err(|error| Failure::message(format!("cannot start {threads} threads: {error}")))?;
+            built.map_err(|error| {
+                Failure::message(format!("cannot start {threads} threads: {error}"))
+            })?;
         }
         let environment = HubOptions::from_env();
         let hub = HubOptions {
@@ -39,20 +41,31 @@ impl Context {
     /// The model's files, fetched if need be.
     pub fn files(&self, model: &str, hub: &HubOptions) -> Result<ModelFiles, Failure> {
         let files = hub::resolve(model, hub)?;
-        files.warnings.iter().for_each(|warning| output::warning(warning));
+        files
+            .warnings
+            .iter()
+            .for_each(|warning| output::warning(warning));
         Ok(files)
     }
 
     /// The encoder that `--model` names, or the default one.
     pub fn encoder(&self) -> Result<Arc<Encoder>, Failure> {
-        self.encoder_of(self.common.model.as_deref().unwrap_or(DEFAULT_MODEL), &self.hub)
+        self.encoder_of(
+            self.common.model.as_deref().unwrap_or(DEFAULT_MODEL),
+            &self.hub,
+        )
     }
 
     /// A certain encoder.
     pub fn encoder_of(&self, model: &str, hub: &HubOptions) -> Result<Arc<Encoder>, Failure> {
         let start = Instant::now();
         let encoder = Encoder::load(&self.files(model, hub)?)?;
-        self.verbose(|| format!("encoder {model} loaded in {:.2} s", start.elapsed().as_secs_f64()));
+        self.verbose(|| {
+            format!(
+                "encoder {model} loaded in {:.2} s",
+                start.elapsed().as_secs_f64()
+            )
+        });
         Ok(Arc::new(encoder))
     }
 

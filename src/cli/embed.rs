@@ -65,7 +65,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 fn binary_format(path: &Path) -> Result<Option<VectorFormat>, Failure> {
-    let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+    let extension = path
+        .extension()
+        .map(|extension| extension.to_ascii_lowercase());
     match extension.as_ref().and_then(|extension| extension.to_str()) {
         Some("npy") => Ok(Some(VectorFormat::Npy)),
         Some("safetensors") => Ok(Some(VectorFormat::Safetensors)),
@@ -110,11 +112,20 @@ fn to_lines(args: &Args, encoder: &Encoder, context: &Context) -> Result<(), Fai
     stream::run(&stream, &names, context, |records| {
         let encoded = encode(&records, args, encoder)?;
         let row = |(record, vector): (Record, &[f32])| {
-            let result: Map<String, Value> = [("embedding".to_owned(), json!(vector))].into_iter().collect();
+            let result: Map<String, Value> = [("embedding".to_owned(), json!(vector))]
+                .into_iter()
+                .collect();
             output_row(record, &names, result)
         };
-        let rows = records.into_iter().zip(encoded.vectors.iter_rows()).map(row).collect();
-        Ok(Rows { rows, notes: encoded.notes })
+        let rows = records
+            .into_iter()
+            .zip(encoded.vectors.iter_rows())
+            .map(row)
+            .collect();
+        Ok(Rows {
+            rows,
+            notes: encoded.notes,
+        })
     })
 }
 
@@ -129,6 +140,9 @@ fn to_vectors<W: Write + Seek>(
         let encoded = encode(&records, args, encoder)?;
         let written: io::Result<()> = out.write(encoded.vectors.values());
         written.map_err(|error| DataError::writing(&args.output, error))?;
-        Ok(Rows { rows: Vec::new(), notes: encoded.notes })
+        Ok(Rows {
+            rows: Vec::new(),
+            notes: encoded.notes,
+        })
     })
 }

@@ -38,7 +38,9 @@ pub struct Args {
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let (test, warnings) = Dataset::read(args.test.iter(), None, &args.examples.fields.names())?;
-    warnings.iter().for_each(|warning| output::warning(&warning.to_string()));
+    warnings
+        .iter()
+        .for_each(|warning| output::warning(&warning.to_string()));
     let classifier = match &args.classifier {
         Some(dir) => predict::load(dir, context)?,
         None => classify::fit(&args.examples, &args.fit, context)?,
@@ -50,22 +52,45 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     output::print(table(&classifier, &report).as_bytes())
 }
 
-fn evaluate(classifier: &FewShotClassifier, test: &Dataset, context: &Context) -> Result<Report, Failure> {
+fn evaluate(
+    classifier: &FewShotClassifier,
+    test: &Dataset,
+    context: &Context,
+) -> Result<Report, Failure> {
     let texts: Vec<&str> = test.examples().iter().map(|e| e.text.as_str()).collect();
     let predictions = classifier.predict_proba(&texts)?;
     let known = classifier.labels();
     let mut names = known.names().to_vec();
-    let unknown = test.labels().names().iter().filter(|name| known.class(name).is_none());
+    let unknown = test
+        .labels()
+        .names()
+        .iter()
+        .filter(|name| known.class(name).is_none());
     names.extend(unknown.cloned());
     for name in &names[known.len()..] {
-        output::warning(&format!("the test set has label `{name}`, which no example has: its texts count as errors"));
+        output::warning(&format!(
+            "the test set has label `{name}`, which no example has: its texts count as errors"
+        ));
     }
     let place = |label: &String| names.iter().position(|name| name == label);
-    let truth: Vec<usize> = test.examples().iter().filter_map(|e| place(&e.label)).collect();
-    Ok(Report::new(&predictions.probabilities, &truth, &names, context.common.seed))
+    let truth: Vec<usize> = test
+        .examples()
+        .iter()
+        .filter_map(|e| place(&e.label))
+        .collect();
+    Ok(Report::new(
+        &predictions.probabilities,
+        &truth,
+        &names,
+        context.common.seed,
+    ))
 }
 
-fn document(classifier: &FewShotClassifier, report: &Report, context: &Context) -> Result<serde_json::Value, Failure> {
+fn document(
+    classifier: &FewShotClassifier,
+    report: &Report,
+    context: &Context,
+) -> Result<serde_json::Value, Failure> {
     let report = serde_json::to_value(report)
         .map_err(|error| Failure::message(format!("cannot write the report: {error}")))?;
     Ok(json!({
@@ -83,7 +108,11 @@ fn document(classifier: &FewShotClassifier, report: &Report, context: &Context) 
 fn table(classifier: &FewShotClassifier, report: &Report) -> String {
     let mut out = String::new();
     let line = |name: &str, estimate: &Estimate| format!("{name:<20} {}\n", percent(estimate));
-    out += &format!("{:<20} {:>6}   95 % interval\n", output::count(report.count, "text"), "");
+    out += &format!(
+        "{:<20} {:>6}   95 % interval\n",
+        output::count(report.count, "text"),
+        ""
+    );
     out += &line("accuracy", &report.accuracy);
     out += &line("macro-F1", &report.macro_f1);
     out += &format!("{:<20} {}\n", "MCC", plain(&report.mcc));
@@ -105,7 +134,12 @@ fn table(classifier: &FewShotClassifier, report: &Report) -> String {
 
 fn percent(estimate: &Estimate) -> String {
     let Estimate { value, low, high } = estimate;
-    format!("{:>5.1} %  ({:.1} to {:.1})", 100.0 * value, 100.0 * low, 100.0 * high)
+    format!(
+        "{:>5.1} %  ({:.1} to {:.1})",
+        100.0 * value,
+        100.0 * low,
+        100.0 * high
+    )
 }
 
 fn plain(estimate: &Estimate) -> String {
@@ -115,7 +149,11 @@ fn plain(estimate: &Estimate) -> String {
 
 /// Columns that a label takes in the tables.
 fn label_width(report: &Report) -> usize {
-    let longest = report.labels.iter().map(|label| label.label.chars().count()).max();
+    let longest = report
+        .labels
+        .iter()
+        .map(|label| label.label.chars().count())
+        .max();
     longest.unwrap_or(0).clamp(5, 24)
 }
 
@@ -149,8 +187,16 @@ fn label_table(report: &Report) -> String {
 fn confusion_table(report: &Report) -> String {
     let width = label_width(report);
     let mut out = String::from("confusion: a row a true label, a column a given one\n");
-    let cells = |cells: Vec<String>| cells.iter().map(|cell| format!(" {cell:>8}")).collect::<String>();
-    let heads = report.labels.iter().map(|label| short(&label.label, 8).trim_end().to_owned());
+    let cells = |cells: Vec<String>| {
+        cells
+            .iter()
+            .map(|cell| format!(" {cell:>8}"))
+            .collect::<String>()
+    };
+    let heads = report
+        .labels
+        .iter()
+        .map(|label| short(&label.label, 8).trim_end().to_owned());
     out += &format!("{}{}\n", short("", width), cells(heads.collect()));
     for (label, row) in report.labels.iter().zip(&report.confusion) {
         let counts = row.iter().map(usize::to_string).collect();

@@ -21,7 +21,10 @@ pub enum Failure {
     /// The library says so.
     Library(fewshot::Error),
     /// The command itself, with a cure perhaps.
-    Command { message: String, hint: Option<String> },
+    Command {
+        message: String,
+        hint: Option<String>,
+    },
     /// The options do not go together.
     Usage { message: String, hint: String },
     /// Ctrl-C; what was done so far.
@@ -37,15 +40,29 @@ macro_rules! from_library {
         })*
     };
 }
-from_library!(fewshot::Error, DataError, EncoderError, HeadError, HubError, PromptError, SaveError);
+from_library!(
+    fewshot::Error,
+    DataError,
+    EncoderError,
+    HeadError,
+    HubError,
+    PromptError,
+    SaveError
+);
 
 impl Failure {
     pub fn message(message: String) -> Self {
-        Self::Command { message, hint: None }
+        Self::Command {
+            message,
+            hint: None,
+        }
     }
 
     pub fn usage(message: &str, hint: &str) -> Self {
-        Self::Usage { message: message.to_owned(), hint: hint.to_owned() }
+        Self::Usage {
+            message: message.to_owned(),
+            hint: hint.to_owned(),
+        }
     }
 
     /// Says why on standard error, and gives the exit code.

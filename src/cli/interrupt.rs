@@ -15,7 +15,8 @@ pub fn install() -> Result<(), Failure> {
             std::process::exit(i32::from(INTERRUPTED));
         }
     };
-    ctrlc::set_handler(handler).map_err(|error| Failure::message(format!("cannot handle Ctrl-C: {error}")))
+    ctrlc::set_handler(handler)
+        .map_err(|error| Failure::message(format!("cannot handle Ctrl-C: {error}")))
 }
 
 /// While it lives, Ctrl-C only asks; [`asked`] tells. A second one ends the process.

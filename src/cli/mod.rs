@@ -30,7 +30,9 @@ use options::Common;
 /// 2 wrong usage, 130 interrupted.
 #[derive(Parser)]
 #[command(name = "fewshot", version, max_term_width = 100)]
-#[command(after_help = "Try it:\n  fewshot classify --examples datasets/reviews/few.jsonl --input datasets/reviews/new.txt --format table")]
+#[command(
+    after_help = "Try it:\n  fewshot classify --examples datasets/reviews/few.jsonl --input datasets/reviews/new.txt --format table"
+)]
 struct Cli {
     #[command(flatten)]
     common: Common,
@@ -48,7 +50,9 @@ enum Command {
     Embed(embed::Args),
     Models(models::Args),
     /// Print a completion script for a shell.
-    #[command(after_help = "Example:\n  fewshot completions bash > ~/.local/share/bash-completion/completions/fewshot")]
+    #[command(
+        after_help = "Example:\n  fewshot completions bash > ~/.local/share/bash-completion/completions/fewshot"
+    )]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,

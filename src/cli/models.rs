@@ -80,21 +80,40 @@ fn list(as_json: bool, context: &Context) -> Result<(), Failure> {
 }
 
 fn heading(models: &[CachedModel]) -> String {
-    let columns = format!("{:<48} {:<14} {:>9}  {:<8} {:>5}\n", "id", "revision", "size", "type", "width");
-    if models.is_empty() { String::new() } else { columns }
+    let columns = format!(
+        "{:<48} {:<14} {:>9}  {:<8} {:>5}\n",
+        "id", "revision", "size", "type", "width"
+    );
+    if models.is_empty() {
+        String::new()
+    } else {
+        columns
+    }
 }
 
 fn row(model: &CachedModel) -> String {
-    let commit: String = model.commit.as_deref().unwrap_or("-").chars().take(8).collect();
+    let commit: String = model
+        .commit
+        .as_deref()
+        .unwrap_or("-")
+        .chars()
+        .take(8)
+        .collect();
     let revision = match model.refs.first() {
         Some(name) => format!("{} {commit}", visible(name)),
         None => commit,
     };
-    let width = model.width.map_or("-".to_owned(), |width| width.to_string());
+    let width = model
+        .width
+        .map_or("-".to_owned(), |width| width.to_string());
     let kind = model.model_type.as_deref().unwrap_or("-");
     let whole = if model.complete { "" } else { "  (incomplete)" };
     let id = visible(&model.id);
-    format!("{id:<48} {revision:<14} {:>9}  {:<8} {width:>5}{whole}\n", size(model.size_bytes), visible(kind))
+    format!(
+        "{id:<48} {revision:<14} {:>9}  {:<8} {width:>5}{whole}\n",
+        size(model.size_bytes),
+        visible(kind)
+    )
 }
 
 fn size(bytes: u64) -> String {
@@ -118,26 +137,44 @@ fn document(model: &CachedModel) -> serde_json::Value {
 }
 
 fn get(id: &str, refresh: bool, context: &Context) -> Result<(), Failure> {
-    let files = context.files(id, &HubOptions { refresh, ..context.hub.clone() })?;
+    let files = context.files(
+        id,
+        &HubOptions {
+            refresh,
+            ..context.hub.clone()
+        },
+    )?;
     // Loading checks that the files fit together.
     let encoder = Encoder::load(&files)?;
     context.note(|| {
         let (width, layers) = (encoder.width(), encoder.layers());
-        format!("{id}: {width} numbers a vector, {layers} layers, weights sha256 {}", files.weights_sha256)
+        format!(
+            "{id}: {width} numbers a vector, {layers} layers, weights sha256 {}",
+            files.weights_sha256
+        )
     });
     print_path(&files.dir)
 }
 
 fn import(folder: &Path, id: &str, context: &Context) -> Result<(), Failure> {
     let files = hub::import(folder, id, &context.hub)?;
-    files.warnings.iter().for_each(|warning| output::warning(warning));
+    files
+        .warnings
+        .iter()
+        .for_each(|warning| output::warning(warning));
     Encoder::load(&files)?;
     context.note(|| format!("{} imported as {id}", folder.display()));
     print_path(&files.dir)
 }
 
 fn path(id: &str, context: &Context) -> Result<(), Failure> {
-    let files = context.files(id, &HubOptions { offline: true, ..context.hub.clone() })?;
+    let files = context.files(
+        id,
+        &HubOptions {
+            offline: true,
+            ..context.hub.clone()
+        },
+    )?;
     print_path(&files.dir)
 }
 

@@ -62,7 +62,10 @@ pub struct Fields {
 
 impl Fields {
     pub fn names(&self) -> FieldNames {
-        FieldNames { text: self.text_field.clone(), label: self.label_field.clone() }
+        FieldNames {
+            text: self.text_field.clone(),
+            label: self.label_field.clone(),
+        }
     }
 }
 
@@ -83,13 +86,20 @@ impl Examples {
     /// Reads files and prompts together and says what is odd about them.
     pub fn read(&self) -> Result<Dataset, Failure> {
         if self.examples.is_empty() && self.prompt.is_empty() {
-            let hint = "name a file of labelled texts, for instance --examples datasets/reviews/few.jsonl";
-            return Err(Failure::usage("neither --examples nor --prompt was given", hint));
+            let hint =
+                "name a file of labelled texts, for instance --examples datasets/reviews/few.jsonl";
+            return Err(Failure::usage(
+                "neither --examples nor --prompt was given",
+                hint,
+            ));
         }
         let mut examples = Vec::new();
         if !self.examples.is_empty() {
-            let (dataset, warnings) = Dataset::read(self.examples.iter(), None, &self.fields.names())?;
-            warnings.iter().for_each(|warning| output::warning(&warning.to_string()));
+            let (dataset, warnings) =
+                Dataset::read(self.examples.iter(), None, &self.fields.names())?;
+            warnings
+                .iter()
+                .for_each(|warning| output::warning(&warning.to_string()));
             examples.extend_from_slice(dataset.examples());
         }
         for path in &self.prompt {
@@ -146,7 +156,11 @@ const RANDOM_EPOCHS: usize = 200;
 impl Fit {
     pub fn options(&self, seed: u64, zero_shot: bool) -> Result<FitOptions, Failure> {
         let defaults = MlpOptions::default();
-        let epochs = if self.start == Start::Random { RANDOM_EPOCHS } else { defaults.epochs };
+        let epochs = if self.start == Start::Random {
+            RANDOM_EPOCHS
+        } else {
+            defaults.epochs
+        };
         let mlp = MlpOptions {
             start: self.start,
             epochs: self.epochs.unwrap_or(epochs),
@@ -154,11 +168,26 @@ impl Fit {
             ..defaults
         };
         let linear = LinearOptions::default();
-        let linear = LinearOptions { strength: self.strength.unwrap_or(linear.strength), ..linear };
-        let usual = if zero_shot { HeadKind::Prototype } else { HeadKind::default() };
-        let head = HeadOptions { kind: self.head.unwrap_or(usual), linear, mlp };
+        let linear = LinearOptions {
+            strength: self.strength.unwrap_or(linear.strength),
+            ..linear
+        };
+        let usual = if zero_shot {
+            HeadKind::Prototype
+        } else {
+            HeadKind::default()
+        };
+        let head = HeadOptions {
+            kind: self.head.unwrap_or(usual),
+            linear,
+            mlp,
+        };
         head.validate()?;
-        Ok(FitOptions { layers: self.layers.clone(), head, seed })
+        Ok(FitOptions {
+            layers: self.layers.clone(),
+            head,
+            seed,
+        })
     }
 }
 
@@ -200,9 +229,14 @@ impl Stream {
 
     pub fn output_format(&self) -> OutputFormat {
         let csv = self.output.as_ref().is_some_and(|path| {
-            path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+            path.extension()
+                .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
         });
-        self.format.unwrap_or(if csv { OutputFormat::Csv } else { OutputFormat::Jsonl })
+        self.format.unwrap_or(if csv {
+            OutputFormat::Csv
+        } else {
+            OutputFormat::Jsonl
+        })
     }
 
     /// The output file; none for standard output.

@@ -44,7 +44,11 @@ pub fn print_json(document: &serde_json::Value) -> Result<(), Failure> {
 pub fn width() -> usize {
     const WITHOUT_TERMINAL: usize = 100;
     let columns = indicatif::TermLike::width(&console::Term::stdout());
-    if std::io::stdout().is_terminal() { usize::from(columns) } else { WITHOUT_TERMINAL }
+    if std::io::stdout().is_terminal() {
+        usize::from(columns)
+    } else {
+        WITHOUT_TERMINAL
+    }
 }
 
 /// `1 text`, `2 texts`.

@@ -45,7 +45,13 @@ pub fn load(dir: &std::path::Path, context: &Context) -> Result<FewShotClassifie
         Some(model) => context.encoder_of(model, &context.hub)?,
         None => {
             let revision = context.hub.revision.clone().or(trained_with.revision);
-            context.encoder_of(&trained_with.id, &HubOptions { revision, ..context.hub.clone() })?
+            context.encoder_of(
+                &trained_with.id,
+                &HubOptions {
+                    revision,
+                    ..context.hub.clone()
+                },
+            )?
         }
     };
     Ok(saved.with_encoder(encoder)?)
@@ -67,7 +73,10 @@ pub fn label_texts(
         rows(classifier, records, names, args.threshold)
     });
     if blank > 0 {
-        output::warning(&format!("{} blank: no label was given", output::count(blank, "text")));
+        output::warning(&format!(
+            "{} blank: no label was given",
+            output::count(blank, "text")
+        ));
     }
     result
 }
@@ -89,8 +98,14 @@ fn rows(
         .zip(predictions.probabilities.iter_rows())
         .map(|(record, row)| decide(classifier, row, is_blank(record), threshold))
         .collect();
-    let rows = records.into_iter().zip(results).map(|(record, row)| output_row(record, names, row));
-    Ok(Rows { rows: rows.collect(), notes: predictions.notes })
+    let rows = records
+        .into_iter()
+        .zip(results)
+        .map(|(record, row)| output_row(record, names, row));
+    Ok(Rows {
+        rows: rows.collect(),
+        notes: predictions.notes,
+    })
 }
 
 /// The label, its probability and all probabilities; no label below the threshold or for a blank
@@ -104,10 +119,17 @@ fn decide(
     let names = classifier.labels().names();
     let best = (1..row.len()).fold(0, |best, at| if row[at] > row[best] { at } else { best });
     let abstained = blank || threshold.is_some_and(|threshold| row[best] < threshold);
-    let probabilities: Map<String, Value> =
-        names.iter().zip(row).map(|(name, &value)| (name.clone(), rounded(value))).collect();
+    let probabilities: Map<String, Value> = names
+        .iter()
+        .zip(row)
+        .map(|(name, &value)| (name.clone(), rounded(value)))
+        .collect();
     let mut result = Map::new();
-    let label = if abstained { Value::Null } else { json!(names[best]) };
+    let label = if abstained {
+        Value::Null
+    } else {
+        json!(names[best])
+    };
     result.insert("label".to_owned(), label);
     result.insert("probability".to_owned(), rounded(row[best]));
     result.insert("probabilities".to_owned(), probabilities.into());
@@ -124,15 +146,24 @@ fn rounded(probability: f32) -> Value {
 
 /// Asks for texts on the terminal and answers each.
 fn ask(classifier: &FewShotClassifier, threshold: Option<f32>) -> Result<(), Failure> {
-    let labels: Vec<String> = classifier.labels().names().iter().map(|n| visible(n).into_owned()).collect();
-    output::note(&format!("labels: {}; type a text and Enter, Ctrl-D to end", labels.join(", ")));
+    let labels: Vec<String> = classifier
+        .labels()
+        .names()
+        .iter()
+        .map(|n| visible(n).into_owned())
+        .collect();
+    output::note(&format!(
+        "labels: {}; type a text and Enter, Ctrl-D to end",
+        labels.join(", ")
+    ));
     let mut lines = std::io::stdin().lock().lines();
     loop {
         prompt();
         let Some(line) = lines.next() else {
             return output::print(b"\n");
         };
-        let text = line.map_err(|error| Failure::message(format!("cannot read the terminal: {error}")))?;
+        let text =
+            line.map_err(|error| Failure::message(format!("cannot read the terminal: {error}")))?;
         if interrupt::asked() {
             return Ok(());
         }
@@ -148,14 +179,28 @@ fn prompt() {
     let _ = write!(err, "> ").and_then(|()| err.flush());
 }
 
-fn answer(classifier: &FewShotClassifier, text: &str, threshold: Option<f32>) -> Result<(), Failure> {
+fn answer(
+    classifier: &FewShotClassifier,
+    text: &str,
+    threshold: Option<f32>,
+) -> Result<(), Failure> {
     let predictions = classifier.predict_proba(&[text])?;
     let row = predictions.probabilities.row(0);
-    let mut ranked: Vec<(&String, f32)> = classifier.labels().names().iter().zip(row.iter().copied()).collect();
+    let mut ranked: Vec<(&String, f32)> = classifier
+        .labels()
+        .names()
+        .iter()
+        .zip(row.iter().copied())
+        .collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let say = |(label, probability): &(&String, f32)| format!("{} {probability:.2}", visible(label));
+    let say =
+        |(label, probability): &(&String, f32)| format!("{} {probability:.2}", visible(label));
     let sure = threshold.is_none_or(|threshold| ranked[0].1 >= threshold);
-    let best = if sure { say(&ranked[0]) } else { format!("no label (best: {})", say(&ranked[0])) };
+    let best = if sure {
+        say(&ranked[0])
+    } else {
+        format!("no label (best: {})", say(&ranked[0]))
+    };
     let others: Vec<String> = ranked[1..].iter().take(4).map(say).collect();
     output::print(format!("{best}   ({})\n", others.join(", ")).as_bytes())
 }

@@ -21,7 +21,9 @@ pub fn download(quiet: bool) -> Option<ProgressFn> {
         let Ok(mut bars) = bars.lock() else {
             return;
         };
-        let bar = bars.entry(progress.file.clone()).or_insert_with(|| download_bar(progress));
+        let bar = bars
+            .entry(progress.file.clone())
+            .or_insert_with(|| download_bar(progress));
         bar.set_position(progress.done);
         if progress.done == progress.total {
             bar.finish_and_clear();
@@ -31,7 +33,9 @@ pub fn download(quiet: bool) -> Option<ProgressFn> {
 
 fn download_bar(progress: &Progress) -> ProgressBar {
     let style = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
-    ProgressBar::new(progress.total).with_style(template(style)).with_message(progress.file.clone())
+    ProgressBar::new(progress.total)
+        .with_style(template(style))
+        .with_message(progress.file.clone())
 }
 
 fn template(text: &str) -> ProgressStyle {
@@ -50,7 +54,10 @@ impl Texts {
     /// A source that counts its bytes, and the bar that shows them.
     pub fn open(name: &str, quiet: bool) -> (Source, Self) {
         let read = Arc::new(AtomicU64::new(0));
-        let size = std::fs::metadata(name).ok().filter(std::fs::Metadata::is_file).map(|m| m.len());
+        let size = std::fs::metadata(name)
+            .ok()
+            .filter(std::fs::Metadata::is_file)
+            .map(|m| m.len());
         let bar = if quiet || !std::io::stderr().is_terminal() {
             ProgressBar::hidden()
         } else {
@@ -63,8 +70,13 @@ impl Texts {
     pub fn add(&mut self, texts: usize) {
         self.done += texts as u64;
         let seconds = self.bar.elapsed().as_secs_f64();
-        let rate = if seconds > 0.0 { self.done as f64 / seconds } else { 0.0 };
-        self.bar.set_message(format!("{} texts, {rate:.0}/s", self.done));
+        let rate = if seconds > 0.0 {
+            self.done as f64 / seconds
+        } else {
+            0.0
+        };
+        self.bar
+            .set_message(format!("{} texts, {rate:.0}/s", self.done));
         self.bar.set_position(self.read.load(Ordering::Relaxed));
     }
 
@@ -80,7 +92,9 @@ impl Texts {
 
 fn text_bar(size: Option<u64>) -> ProgressBar {
     let bar = match size {
-        Some(size) => ProgressBar::new(size).with_style(template("{wide_bar} {percent} % {msg}, {eta} left")),
+        Some(size) => {
+            ProgressBar::new(size).with_style(template("{wide_bar} {percent} % {msg}, {eta} left"))
+        }
         None => ProgressBar::new_spinner().with_style(template("{spinner} {msg}")),
     };
     bar.enable_steady_tick(Duration::from_millis(200));
@@ -91,7 +105,10 @@ fn counting(name: &str, read: &Arc<AtomicU64>) -> Source {
     match std::fs::File::open(name) {
         Ok(file) if Path::new(name).is_file() => Source::Reader {
             name: name.to_owned(),
-            reader: Box::new(Counting { file, read: Arc::clone(read) }),
+            reader: Box::new(Counting {
+                file,
+                read: Arc::clone(read),
+            }),
         },
         // Standard input, or a name that cannot be opened: the reader of records says why.
         _ => name.into(),

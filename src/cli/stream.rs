@@ -6,7 +6,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use fewshot::Error;
-use fewshot::data::{DataError, FieldNames, InputFormat, Record, RecordWriter, Records, Source, WriteOptions};
+use fewshot::data::{
+    DataError, FieldNames, InputFormat, Record, RecordWriter, Records, Source, WriteOptions,
+};
 use fewshot::encoder::Note;
 use serde_json::{Map, Value};
 
@@ -58,12 +60,19 @@ pub fn run(
     let mut tally = Tally::default();
     let result = pump(records, &mut writer, &mut progress, &mut tally, work);
     progress.finish();
-    writer.finish()?.iter().for_each(|warning| output::warning(&warning.to_string()));
+    writer
+        .finish()?
+        .iter()
+        .for_each(|warning| output::warning(&warning.to_string()));
     tally.report(context, start.elapsed());
     result
 }
 
-fn open(source: Source, format: Option<InputFormat>, names: &FieldNames) -> Result<Receiver<Item>, Failure> {
+fn open(
+    source: Source,
+    format: Option<InputFormat>,
+    names: &FieldNames,
+) -> Result<Receiver<Item>, Failure> {
     let records = Records::open(source, format, names)?;
     // One record ahead: with the chunk at work, no more than two chunks of text are in memory.
     let (sender, receiver) = sync_channel(1);
@@ -108,7 +117,11 @@ fn pump(
             let texts = chunk.len();
             let rows = work(chunk)?;
             let mut write = || writer.write(&rows.rows);
-            if to_terminal { progress.suspend(write) } else { write() }?;
+            if to_terminal {
+                progress.suspend(write)
+            } else {
+                write()
+            }?;
             tally.add(texts, &rows.notes);
             progress.add(texts);
         }
@@ -118,7 +131,9 @@ fn pump(
             End::Failed(error) => return Err(Error::from(error).into()),
             End::Interrupted => {
                 let done = output::count(tally.texts, "text");
-                return Err(Failure::Interrupted(format!("the output holds {done}, whole lines")));
+                return Err(Failure::Interrupted(format!(
+                    "the output holds {done}, whole lines"
+                )));
             }
         }
     }
@@ -169,11 +184,18 @@ impl Tally {
         });
         if self.windowed > 0 {
             let long = output::count(self.windowed, "text");
-            context.note(|| format!("{long} longer than the encoder takes at once: embedded in windows, averaged"));
+            context.note(|| {
+                format!(
+                    "{long} longer than the encoder takes at once: embedded in windows, averaged"
+                )
+            });
         }
         if self.cut > 0 {
             let cut = output::count(self.cut, "text");
-            output::warning(&format!("{cut} longer than {} KiB: the rest was left out", fewshot::encoder::MAX_TEXT_BYTES / 1024));
+            output::warning(&format!(
+                "{cut} longer than {} KiB: the rest was left out",
+                fewshot::encoder::MAX_TEXT_BYTES / 1024
+            ));
         }
     }
 }

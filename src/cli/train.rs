@@ -31,7 +31,10 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let options = SaveOptions { examples: !args.no_examples, overwrite: args.overwrite };
+    let options = SaveOptions {
+        examples: !args.no_examples,
+        overwrite: args.overwrite,
+    };
     // Before the work, so that nobody waits for a refusal.
     fewshot::saved::check_free(&args.output, args.overwrite)?;
     let classifier = classify::fit(&args.examples, &args.fit, context)?;

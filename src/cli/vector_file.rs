@@ -28,12 +28,19 @@ pub struct VectorWriter<W> {
 impl<W: Write + Seek> VectorWriter<W> {
     pub fn new(mut out: W, format: VectorFormat, columns: usize) -> io::Result<Self> {
         out.write_all(&[b' '; HEADER])?;
-        Ok(Self { out, format, rows: 0, columns })
+        Ok(Self {
+            out,
+            format,
+            rows: 0,
+            columns,
+        })
     }
 
     pub fn write(&mut self, values: &[f32]) -> io::Result<()> {
         self.rows += values.len() / self.columns;
-        values.iter().try_for_each(|value| self.out.write_all(&value.to_le_bytes()))
+        values
+            .iter()
+            .try_for_each(|value| self.out.write_all(&value.to_le_bytes()))
     }
 
     pub fn finish(mut self) -> io::Result<()> {
@@ -48,7 +55,9 @@ fn header(format: VectorFormat, rows: usize, columns: usize) -> Vec<u8> {
     match format {
         // NumPy's format 1.0: magic, version, length of the header's text, the text, a newline.
         VectorFormat::Npy => {
-            let text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
+            let text = format!(
+                "{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}"
+            );
             let length = HEADER - 10;
             let mut header = b"\x93NUMPY\x01\x00".to_vec();
             header.extend_from_slice(&(length as u16).to_le_bytes());

@@ -171,19 +171,36 @@ fn read_sentence_config(dir: &Path) -> Result<SentenceConfig, EncoderError> {
 
 /// Refuses modules that would change the vectors and are not built here; true if one normalises.
 fn check_modules(dir: &Path, modules: &[Module]) -> Result<bool, EncoderError> {
-    let kind = |module: &Module| module.kind.rsplit('.').next().unwrap_or_default().to_owned();
+    let kind = |module: &Module| {
+        module
+            .kind
+            .rsplit('.')
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
     let known = ["Transformer", "Pooling", "Normalize"];
-    match modules.iter().map(kind).find(|kind| !known.contains(&kind.as_str())) {
+    match modules
+        .iter()
+        .map(kind)
+        .find(|kind| !known.contains(&kind.as_str()))
+    {
         Some(kind) => Err(EncoderError::config(
             &dir.join("modules.json"),
-            format!("module `{kind}` is not supported, only {}", known.join(", ")),
+            format!(
+                "module `{kind}` is not supported, only {}",
+                known.join(", ")
+            ),
         )),
         None => Ok(modules.iter().any(|module| kind(module) == "Normalize")),
     }
 }
 
 fn read_pooling(dir: &Path, modules: &[Module]) -> Result<Pooling, EncoderError> {
-    let Some(module) = modules.iter().find(|module| module.kind.ends_with("Pooling")) else {
+    let Some(module) = modules
+        .iter()
+        .find(|module| module.kind.ends_with("Pooling"))
+    else {
         return Ok(Pooling::Mean);
     };
     let path = dir.join(&module.path).join("config.json");
@@ -196,10 +213,16 @@ fn read_pooling(dir: &Path, modules: &[Module]) -> Result<Pooling, EncoderError>
         (config.pooling_mode_mean_tokens, Pooling::Mean),
         (config.pooling_mode_max_tokens, Pooling::Max),
     ];
-    let mut chosen = modes.into_iter().filter(|(on, _)| *on).map(|(_, mode)| mode);
+    let mut chosen = modes
+        .into_iter()
+        .filter(|(on, _)| *on)
+        .map(|(_, mode)| mode);
     match (chosen.next(), chosen.next()) {
         (Some(mode), None) if !other => Ok(mode),
-        _ => Err(EncoderError::config(&path, "pooling must be one of cls, mean, max".to_owned())),
+        _ => Err(EncoderError::config(
+            &path,
+            "pooling must be one of cls, mean, max".to_owned(),
+        )),
     }
 }
 
@@ -209,7 +232,11 @@ impl TransformerConfig {
         let architecture = match raw.model_type.as_str() {
             "bert" => Architecture::Bert,
             "mpnet" => Architecture::Mpnet,
-            other => return Err(EncoderError::Unsupported { model_type: other.to_owned() }),
+            other => {
+                return Err(EncoderError::Unsupported {
+                    model_type: other.to_owned(),
+                });
+            }
         };
         raw.check_shapes(path)?;
         let PositionEmbeddingType::Absolute = raw.position_embedding_type;
@@ -267,7 +294,10 @@ impl RawConfig {
             ("max_position_embeddings", self.max_position_embeddings),
             ("vocab_size", self.vocab_size),
             ("type_vocab_size", self.type_vocab_size),
-            ("relative_attention_num_buckets", self.relative_attention_num_buckets),
+            (
+                "relative_attention_num_buckets",
+                self.relative_attention_num_buckets,
+            ),
         ];
         if let Some((name, value)) = shapes.iter().find(|(_, v)| !(1..=LARGEST).contains(v)) {
             let reason = format!("{name} is {value}, not between 1 and {LARGEST}");
@@ -290,18 +320,25 @@ fn activation(name: &str, path: &Path) -> Result<Activation, EncoderError> {
         "gelu_new" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
         "relu" => Ok(Activation::Relu),
         other => {
-            let reason = format!("hidden_act `{other}` is not supported, only gelu, gelu_new, relu");
+            let reason =
+                format!("hidden_act `{other}` is not supported, only gelu, gelu_new, relu");
             Err(EncoderError::config(path, reason))
         }
     }
 }
 
 fn read_optional<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, EncoderError> {
-    if path.exists() { read(path).map(Some) } else { Ok(None) }
+    if path.exists() {
+        read(path).map(Some)
+    } else {
+        Ok(None)
+    }
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T, EncoderError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| EncoderError::Read { path: PathBuf::from(path), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| EncoderError::Read {
+        path: PathBuf::from(path),
+        source,
+    })?;
     serde_json::from_str(&text).map_err(|error| EncoderError::config(path, error.to_string()))
 }

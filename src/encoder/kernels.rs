@@ -16,11 +16,12 @@ const ROWS_PER_TASK: usize = 16;
 /// `x = gelu(x + bias)` in every row.
 pub(super) fn add_bias_gelu(x: &mut [f32], bias: &[f32], activation: Activation) {
     let width = bias.len();
-    x.par_chunks_mut(width * ROWS_PER_TASK).for_each(|rows| match activation {
-        Activation::Gelu => bias_gelu_rows(rows, bias),
-        Activation::GeluTanh => bias_map_rows(rows, bias, gelu_tanh),
-        Activation::Relu => bias_map_rows(rows, bias, |value| value.max(0.0)),
-    });
+    x.par_chunks_mut(width * ROWS_PER_TASK)
+        .for_each(|rows| match activation {
+            Activation::Gelu => bias_gelu_rows(rows, bias),
+            Activation::GeluTanh => bias_map_rows(rows, bias, gelu_tanh),
+            Activation::Relu => bias_map_rows(rows, bias, |value| value.max(0.0)),
+        });
 }
 
 /// The activation between the two layers of the feed-forward part.
@@ -51,9 +52,11 @@ pub(super) fn add_residual_layer_norm(
     norm: &LayerNorm,
 ) {
     let task = bias.len() * ROWS_PER_TASK;
-    x.par_chunks_mut(task).zip(residual.par_chunks(task)).for_each(|(rows, residual)| {
-        residual_norm_rows(rows, bias, residual, norm.weight, norm.bias, norm.epsilon);
-    });
+    x.par_chunks_mut(task)
+        .zip(residual.par_chunks(task))
+        .for_each(|(rows, residual)| {
+            residual_norm_rows(rows, bias, residual, norm.weight, norm.bias, norm.epsilon);
+        });
 }
 
 /// Weight, bias and epsilon of one layer norm.
@@ -100,7 +103,10 @@ fn residual_norm_rows(
     epsilon: f32,
 ) {
     let width = bias.len();
-    for (row, residual) in rows.chunks_exact_mut(width).zip(residual.chunks_exact(width)) {
+    for (row, residual) in rows
+        .chunks_exact_mut(width)
+        .zip(residual.chunks_exact(width))
+    {
         for ((value, &bias), &residual) in row.iter_mut().zip(bias).zip(residual) {
             *value += bias + residual;
         }
@@ -219,7 +225,10 @@ mod tests {
     fn erf_and_exp_agree_with_f64() {
         for step in -380..=380 {
             let x = step as f32 * 0.01;
-            assert!((f64::from(erf(x)) - erf_series(f64::from(x))).abs() < 5e-7, "erf({x})");
+            assert!(
+                (f64::from(erf(x)) - erf_series(f64::from(x))).abs() < 5e-7,
+                "erf({x})"
+            );
         }
         for step in -860..=870 {
             let x = step as f32 * 0.1;

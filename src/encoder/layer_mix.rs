@@ -57,9 +57,11 @@ impl FromStr for LayerMix {
         match text {
             "last" => Ok(Self::Last),
             "all" => Ok(Self::All),
-            list => list.split(',').map(parse_range).collect::<Result<Vec<_>, _>>().map(|parts| {
-                Self::Of(parts.into_iter().flatten().collect())
-            }),
+            list => list
+                .split(',')
+                .map(parse_range)
+                .collect::<Result<Vec<_>, _>>()
+                .map(|parts| Self::Of(parts.into_iter().flatten().collect())),
         }
     }
 }
@@ -68,11 +70,18 @@ impl FromStr for LayerMix {
 const MOST_LAYERS: usize = 1000;
 
 fn parse_range(part: &str) -> Result<std::ops::RangeInclusive<usize>, String> {
-    let number = |text: &str| text.trim().parse::<usize>().ok().filter(|&n| n <= MOST_LAYERS);
+    let number = |text: &str| {
+        text.trim()
+            .parse::<usize>()
+            .ok()
+            .filter(|&n| n <= MOST_LAYERS)
+    };
     let (from, to) = part.split_once('-').unwrap_or((part, part));
     match (number(from), number(to)) {
         (Some(from), Some(to)) if from <= to => Ok(from..=to),
-        _ => Err(format!("`{part}` is no layer or range of layers; write last, all, 6-12 or 3,6")),
+        _ => Err(format!(
+            "`{part}` is no layer or range of layers; write last, all, 6-12 or 3,6"
+        )),
     }
 }
 
@@ -95,7 +104,11 @@ fn ranges(indices: &BTreeSet<usize>) -> String {
         }
     }
     let write = |(from, to): (usize, usize)| {
-        if from == to { from.to_string() } else { format!("{from}-{to}") }
+        if from == to {
+            from.to_string()
+        } else {
+            format!("{from}-{to}")
+        }
     };
     parts.into_iter().map(write).collect::<Vec<_>>().join(",")
 }
@@ -134,6 +147,12 @@ mod tests {
             assert!(text.parse::<LayerMix>().is_err(), "{text:?}");
         }
         let mix: LayerMix = "6-12".parse().expect("a range");
-        assert!(matches!(mix.indices(6), Err(EncoderError::NoSuchLayer { index: 7, layers: 6 })));
+        assert!(matches!(
+            mix.indices(6),
+            Err(EncoderError::NoSuchLayer {
+                index: 7,
+                layers: 6
+            })
+        ));
     }
 }

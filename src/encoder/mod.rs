@@ -106,16 +106,26 @@ pub enum EncoderError {
 
 impl EncoderError {
     fn config(path: &std::path::Path, reason: String) -> Self {
-        Self::Config { path: path.to_owned(), reason }
+        Self::Config {
+            path: path.to_owned(),
+            reason,
+        }
     }
 
     /// The cure, if there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Unsupported { .. } => "choose a BERT or MPNet model, such as sentence-transformers/all-mpnet-base-v2",
+            Self::Unsupported { .. } => {
+                "choose a BERT or MPNet model, such as sentence-transformers/all-mpnet-base-v2"
+            }
             Self::NoSuchLayer { .. } => "choose --layers within the encoder, or `last`",
-            Self::Read { .. } | Self::Config { .. } | Self::Weights { .. } | Self::Shape { .. } | Self::Tokenizer { .. } | Self::NotFinite { .. } => {
+            Self::Read { .. }
+            | Self::Config { .. }
+            | Self::Weights { .. }
+            | Self::Shape { .. }
+            | Self::Tokenizer { .. }
+            | Self::NotFinite { .. } => {
                 "the model's files do not fit together or are damaged; fetch them again with `fewshot models get --refresh`, or use another model"
             }
             Self::Tokenise(_) => return None,
@@ -181,7 +191,12 @@ impl Encoder {
             revision: files.commit.clone(),
             sha256: files.weights_sha256.clone(),
         };
-        Ok(Self { identity, config, windows, transformer })
+        Ok(Self {
+            identity,
+            config,
+            windows,
+            transformer,
+        })
     }
 
     /// Which encoder this is.
@@ -243,18 +258,29 @@ impl Encoder {
     ///
     /// # Errors
     /// If a layer does not exist, or a vector is not finite.
-    pub fn encode<S: AsRef<str>>(&self, texts: &[S], layers: &LayerMix) -> Result<Encoded, EncoderError> {
+    pub fn encode<S: AsRef<str>>(
+        &self,
+        texts: &[S],
+        layers: &LayerMix,
+    ) -> Result<Encoded, EncoderError> {
         let indices = layers.indices(self.layers())?;
         let encoded = self.encode_layers(texts, &indices)?;
         let width = self.width();
         let mut vectors = Matrix::zeros(texts.len(), width);
         let weight = 1.0 / indices.len() as f32;
-        for (mean, layers) in vectors.values_mut().chunks_exact_mut(width).zip(encoded.vectors.iter_rows()) {
+        for (mean, layers) in vectors
+            .values_mut()
+            .chunks_exact_mut(width)
+            .zip(encoded.vectors.iter_rows())
+        {
             for layer in layers.chunks_exact(width) {
                 kernels::add_scaled(mean, layer, weight);
             }
         }
-        Ok(Encoded { vectors, notes: encoded.notes })
+        Ok(Encoded {
+            vectors,
+            notes: encoded.notes,
+        })
     }
 
     /// Embeds texts and keeps the chosen layers apart, in one forward pass.
@@ -264,22 +290,36 @@ impl Encoder {
     ///
     /// # Errors
     /// As [`Encoder::encode`].
-    pub fn encode_layers<S: AsRef<str>>(&self, texts: &[S], layers: &[usize]) -> Result<Encoded, EncoderError> {
+    pub fn encode_layers<S: AsRef<str>>(
+        &self,
+        texts: &[S],
+        layers: &[usize],
+    ) -> Result<Encoded, EncoderError> {
         if let Some(&index) = layers.iter().find(|&&index| index > self.layers()) {
-            return Err(EncoderError::NoSuchLayer { index, layers: self.layers() });
+            return Err(EncoderError::NoSuchLayer {
+                index,
+                layers: self.layers(),
+            });
         }
         let (unique, places) = deduplicate(texts);
         let tokens = self.windows.split(&unique)?;
         let vectors = self.run(&tokens, layers);
         self.check_finite(&vectors, &unique)?;
-        let notes = places.iter().enumerate().filter_map(|(text, &place)| note(text, &tokens[place]));
-        Ok(Encoded { vectors: vectors.select(&places), notes: notes.collect() })
+        let notes = places
+            .iter()
+            .enumerate()
+            .filter_map(|(text, &place)| note(text, &tokens[place]));
+        Ok(Encoded {
+            vectors: vectors.select(&places),
+            notes: notes.collect(),
+        })
     }
 
     fn run(&self, tokens: &[Tokens], layers: &[usize]) -> Matrix {
         let columns = layers.len() * self.width();
         let mut vectors = Matrix::zeros(tokens.len(), columns);
-        let mut windows: Vec<(usize, f32, &[u32])> = tokens.iter().enumerate().flat_map(parts).collect();
+        let mut windows: Vec<(usize, f32, &[u32])> =
+            tokens.iter().enumerate().flat_map(parts).collect();
         // Texts of like length together: the attention's tasks are then of like size.
         windows.sort_by_key(|(_, _, ids)| ids.len());
         let mut space = Workspace::default();
@@ -292,27 +332,40 @@ impl Encoder {
         vectors
     }
 
-    fn run_batch(&self, batch: &[(usize, f32, &[u32])], layers: &[usize], space: &mut Workspace, vectors: &mut Matrix) {
+    fn run_batch(
+        &self,
+        batch: &[(usize, f32, &[u32])],
+        layers: &[usize],
+        space: &mut Workspace,
+        vectors: &mut Matrix,
+    ) {
         let width = self.width();
         let ids: Vec<&[u32]> = batch.iter().map(|(_, _, ids)| *ids).collect();
         let highest = layers.iter().copied().max().unwrap_or(0);
         let mut pooled = vec![0.0; width];
-        self.transformer.forward(&ids, highest, space, |layer, hidden| {
-            let Some(place) = layers.iter().position(|&wanted| wanted == layer) else {
-                return;
-            };
-            let mut rest = hidden;
-            for &(text, weight, ids) in batch {
-                let (own, others) = rest.split_at(ids.len() * width);
-                pooling::pool(self.config.pooling, own, &mut pooled);
-                kernels::add_scaled(&mut vectors.row_mut(text)[place * width..][..width], &pooled, weight);
-                rest = others;
-            }
-        });
+        self.transformer
+            .forward(&ids, highest, space, |layer, hidden| {
+                let Some(place) = layers.iter().position(|&wanted| wanted == layer) else {
+                    return;
+                };
+                let mut rest = hidden;
+                for &(text, weight, ids) in batch {
+                    let (own, others) = rest.split_at(ids.len() * width);
+                    pooling::pool(self.config.pooling, own, &mut pooled);
+                    kernels::add_scaled(
+                        &mut vectors.row_mut(text)[place * width..][..width],
+                        &pooled,
+                        weight,
+                    );
+                    rest = others;
+                }
+            });
     }
 
     fn check_finite(&self, vectors: &Matrix, texts: &[&str]) -> Result<(), EncoderError> {
-        let bad = vectors.iter_rows().position(|row| row.iter().any(|value| !value.is_finite()));
+        let bad = vectors
+            .iter_rows()
+            .position(|row| row.iter().any(|value| !value.is_finite()));
         match bad {
             Some(text) => Err(EncoderError::NotFinite {
                 encoder: self.identity.id.clone(),
@@ -347,12 +400,20 @@ fn deduplicate<S: AsRef<str>>(texts: &[S]) -> (Vec<&str>, Vec<usize>) {
 
 fn parts((text, tokens): (usize, &Tokens)) -> impl Iterator<Item = (usize, f32, &[u32])> {
     let weights = tokens.weights();
-    tokens.windows.iter().zip(weights).map(move |(ids, weight)| (text, weight, ids.as_slice()))
+    tokens
+        .windows
+        .iter()
+        .zip(weights)
+        .map(move |(ids, weight)| (text, weight, ids.as_slice()))
 }
 
 fn note(text: usize, tokens: &Tokens) -> Option<Note> {
     let windows = tokens.windows.len();
-    (windows > 1 || tokens.cut).then_some(Note { text, windows, cut: tokens.cut })
+    (windows > 1 || tokens.cut).then_some(Note {
+        text,
+        windows,
+        cut: tokens.cut,
+    })
 }
 
 /// How many of the next windows make a batch: at least one, then as many as fit.

@@ -44,8 +44,11 @@ mod tests {
     #[test]
     fn each_pooling_on_two_tokens() {
         let hidden = [1.0, 8.0, 3.0, 2.0];
-        let expected =
-            [(Pooling::Cls, [1.0, 8.0]), (Pooling::Mean, [2.0, 5.0]), (Pooling::Max, [3.0, 8.0])];
+        let expected = [
+            (Pooling::Cls, [1.0, 8.0]),
+            (Pooling::Mean, [2.0, 5.0]),
+            (Pooling::Max, [3.0, 8.0]),
+        ];
         for (pooling, vector) in expected {
             let mut out = [0.0; 2];
             pool(pooling, &hidden, &mut out);

@@ -93,10 +93,14 @@ impl Transformer {
     /// Maps the weights and checks every shape against `config.json`.
     pub fn load(path: &Path, config: TransformerConfig) -> Result<Self, EncoderError> {
         let weights = Weights::open(path, "embeddings.word_embeddings.weight")?;
-        let load = Loader { weights: &weights, config: &config };
+        let load = Loader {
+            weights: &weights,
+            config: &config,
+        };
         load.refuse_more_layers(path)?;
         let width = config.width;
-        let table = |name: &str, rows| weights.tensor(&format!("embeddings.{name}.weight"), &[rows, width]);
+        let table =
+            |name: &str, rows| weights.tensor(&format!("embeddings.{name}.weight"), &[rows, width]);
         Ok(Self {
             words: table("word_embeddings", config.vocabulary)?,
             positions: table("position_embeddings", config.positions)?,
@@ -105,7 +109,9 @@ impl Transformer {
                 Architecture::Mpnet => None,
             },
             norm: load.norm("embeddings.LayerNorm")?,
-            layers: (0..config.layers).map(|index| load.layer(index)).collect::<Result<_, _>>()?,
+            layers: (0..config.layers)
+                .map(|index| load.layer(index))
+                .collect::<Result<_, _>>()?,
             relative: load.relative_bias()?,
             config,
         })
@@ -135,7 +141,9 @@ impl Transformer {
 
     fn embed(&self, texts: &[&[u32]], hidden: &mut [f32]) {
         let width = self.config.width;
-        let places = texts.iter().flat_map(|ids| ids.iter().zip(self.config.positions_of(ids)));
+        let places = texts
+            .iter()
+            .flat_map(|ids| ids.iter().zip(self.config.positions_of(ids)));
         for (out, (&id, position)) in hidden.chunks_exact_mut(width).zip(places) {
             let word = &self.words[id as usize * width..][..width];
             let place = &self.positions[position * width..][..width];
@@ -154,11 +162,20 @@ impl Transformer {
         self.project(layer, &space.hidden, &mut space.projected);
         self.attend(texts, &space.projected, &mut space.context);
         std::mem::swap(&mut space.hidden, &mut space.residual);
-        layer.output.product(&space.context, &mut space.hidden, width);
+        layer
+            .output
+            .product(&space.context, &mut space.hidden, width);
         let norm = layer.attention_norm.view();
-        add_residual_layer_norm(&mut space.hidden, &layer.output.bias, &space.residual, &norm);
+        add_residual_layer_norm(
+            &mut space.hidden,
+            &layer.output.bias,
+            &space.residual,
+            &norm,
+        );
 
-        layer.up.product(&space.hidden, &mut space.inner, self.config.inner);
+        layer
+            .up
+            .product(&space.hidden, &mut space.inner, self.config.inner);
         add_bias_gelu(&mut space.inner, &layer.up.bias, self.config.activation);
         std::mem::swap(&mut space.hidden, &mut space.residual);
         layer.down.product(&space.inner, &mut space.hidden, width);
@@ -169,13 +186,18 @@ impl Transformer {
     /// Queries, keys and values side by side: `projected` is `[tokens, 3 · width]`.
     fn project(&self, layer: &Layer, hidden: &[f32], projected: &mut [f32]) {
         let width = self.config.width;
-        for (part, linear) in [&layer.query, &layer.key, &layer.value].into_iter().enumerate() {
+        for (part, linear) in [&layer.query, &layer.key, &layer.value]
+            .into_iter()
+            .enumerate()
+        {
             linear.product(hidden, &mut projected[part * width..], 3 * width);
         }
         projected.par_chunks_mut(3 * width).for_each(|token| {
             let biases = [&layer.query.bias, &layer.key.bias, &layer.value.bias];
             for (part, bias) in token.chunks_exact_mut(width).zip(biases) {
-                part.iter_mut().zip(bias.iter()).for_each(|(value, bias)| *value += bias);
+                part.iter_mut()
+                    .zip(bias.iter())
+                    .for_each(|(value, bias)| *value += bias);
             }
         });
     }
@@ -191,11 +213,13 @@ impl Transformer {
             tasks.push((mine, out));
             (projected, context) = (rest, others);
         }
-        tasks.into_par_iter().for_each_init(Vec::new, |scores, (projected, out)| {
-            for head in 0..self.config.heads {
-                self.attend_head(head, projected, out, scores);
-            }
-        });
+        tasks
+            .into_par_iter()
+            .for_each_init(Vec::new, |scores, (projected, out)| {
+                for head in 0..self.config.heads {
+                    self.attend_head(head, projected, out, scores);
+                }
+            });
     }
 
     fn attend_head(&self, head: usize, projected: &[f32], out: &mut [f32], scores: &mut Vec<f32>) {
@@ -207,7 +231,14 @@ impl Transformer {
         };
         scores.resize(tokens * tokens, 0.0);
         let scale = 1.0 / (size as f32).sqrt();
-        matmul_scaled(scores, tokens, part(0), part(1).transposed(), scale, Threads::One);
+        matmul_scaled(
+            scores,
+            tokens,
+            part(0),
+            part(1).transposed(),
+            scale,
+            Threads::One,
+        );
         for (query, row) in scores.chunks_exact_mut(tokens).enumerate() {
             if let Some(relative) = &self.relative {
                 relative.add(head, query, row);
@@ -215,7 +246,13 @@ impl Transformer {
             softmax_row(row);
         }
         let weights = View::dense(scores, tokens);
-        matmul(&mut out[head * size..], width, weights, part(2), Threads::One);
+        matmul(
+            &mut out[head * size..],
+            width,
+            weights,
+            part(2),
+            Threads::One,
+        );
     }
 }
 
@@ -224,13 +261,23 @@ impl Linear {
         let outputs = self.bias.len();
         let inputs = self.weight.len() / outputs;
         let weight = View::dense(&self.weight, inputs).transposed();
-        matmul(out, out_stride, View::dense(x, inputs), weight, Threads::All);
+        matmul(
+            out,
+            out_stride,
+            View::dense(x, inputs),
+            weight,
+            Threads::All,
+        );
     }
 }
 
 impl Norm {
     fn view(&self) -> LayerNorm<'_> {
-        LayerNorm { weight: &self.weight, bias: &self.bias, epsilon: self.epsilon }
+        LayerNorm {
+            weight: &self.weight,
+            bias: &self.bias,
+            epsilon: self.epsilon,
+        }
     }
 }
 
@@ -257,8 +304,13 @@ impl RelativeBias {
     /// `table` is `[buckets, heads]`.
     fn new(table: &[f32], buckets: usize, heads: usize, longest: usize) -> Self {
         let reach = longest as i64 - 1;
-        let bias = |head| (-reach..=reach).map(move |distance| table[bucket(distance, buckets) * heads + head]);
-        Self { by_distance: (0..heads).flat_map(bias).collect(), longest }
+        let bias = |head| {
+            (-reach..=reach).map(move |distance| table[bucket(distance, buckets) * heads + head])
+        };
+        Self {
+            by_distance: (0..heads).flat_map(bias).collect(),
+            longest,
+        }
     }
 
     fn add(&self, head: usize, query: usize, row: &mut [f32]) {
@@ -300,7 +352,10 @@ impl Loader<'_> {
             return Ok(());
         }
         let reason = format!("it holds more layers than the {layers} of config.json");
-        Err(EncoderError::Weights { path: path.to_owned(), reason })
+        Err(EncoderError::Weights {
+            path: path.to_owned(),
+            reason,
+        })
     }
 
     fn layer(&self, index: usize) -> Result<Layer, EncoderError> {
@@ -325,22 +380,38 @@ impl Loader<'_> {
 
     fn linear(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear, EncoderError> {
         Ok(Linear {
-            weight: self.weights.tensor(&format!("{name}.weight"), &[outputs, inputs])?,
+            weight: self
+                .weights
+                .tensor(&format!("{name}.weight"), &[outputs, inputs])?,
             bias: self.weights.tensor(&format!("{name}.bias"), &[outputs])?,
         })
     }
 
     fn norm(&self, name: &str) -> Result<Norm, EncoderError> {
-        let part = |part| self.weights.tensor(&format!("{name}.{part}"), &[self.config.width]);
-        Ok(Norm { weight: part("weight")?, bias: part("bias")?, epsilon: self.config.epsilon })
+        let part = |part| {
+            self.weights
+                .tensor(&format!("{name}.{part}"), &[self.config.width])
+        };
+        Ok(Norm {
+            weight: part("weight")?,
+            bias: part("bias")?,
+            epsilon: self.config.epsilon,
+        })
     }
 
     fn relative_bias(&self) -> Result<Option<RelativeBias>, EncoderError> {
-        let TransformerConfig { relative_buckets: buckets, heads, positions, .. } = *self.config;
+        let TransformerConfig {
+            relative_buckets: buckets,
+            heads,
+            positions,
+            ..
+        } = *self.config;
         if self.config.architecture != Architecture::Mpnet {
             return Ok(None);
         }
-        let table = self.weights.tensor("encoder.relative_attention_bias.weight", &[buckets, heads])?;
+        let table = self
+            .weights
+            .tensor("encoder.relative_attention_bias.weight", &[buckets, heads])?;
         Ok(Some(RelativeBias::new(&table, buckets, heads, positions)))
     }
 }
@@ -354,9 +425,27 @@ mod tests {
     #[test]
     fn buckets_as_in_transformers() {
         let expected = [
-            (-200, 15), (-128, 15), (-91, 15), (-90, 14), (-64, 14), (-63, 13), (-32, 12), (-31, 11), (-16, 10),
-            (-9, 8), (-8, 8), (-7, 7), (-1, 1), (0, 0), (1, 17), (7, 23), (8, 24), (15, 25),
-            (16, 26), (127, 31), (500, 31),
+            (-200, 15),
+            (-128, 15),
+            (-91, 15),
+            (-90, 14),
+            (-64, 14),
+            (-63, 13),
+            (-32, 12),
+            (-31, 11),
+            (-16, 10),
+            (-9, 8),
+            (-8, 8),
+            (-7, 7),
+            (-1, 1),
+            (0, 0),
+            (1, 17),
+            (7, 23),
+            (8, 24),
+            (15, 25),
+            (16, 26),
+            (127, 31),
+            (500, 31),
         ];
         for (distance, wanted) in expected {
             assert_eq!(bucket(distance, 32), wanted, "distance {distance}");

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use half::{bf16, f16};
 use memmap2::Mmap;
-use safetensors::tensor::{Metadata, SafeTensors, TensorInfo};
 use safetensors::Dtype;
+use safetensors::tensor::{Metadata, SafeTensors, TensorInfo};
 
 use super::EncoderError;
 
@@ -46,7 +46,10 @@ impl Weights {
     /// Maps the file and reads its header. `probe` is a tensor that every such model has, without
     /// prefix; it tells which prefix the file uses.
     pub fn open(path: &Path, probe: &str) -> Result<Self, EncoderError> {
-        let read_error = |source| EncoderError::Read { path: path.to_owned(), source };
+        let read_error = |source| EncoderError::Read {
+            path: path.to_owned(),
+            source,
+        };
         let file = File::open(path).map_err(read_error)?;
         // SAFETY: the map is read-only; the hub's cache never changes a blob in place (new files
         // come by rename), and a person who overwrites a local model's weights while it runs gets
@@ -59,28 +62,45 @@ impl Weights {
         let (header, metadata) = SafeTensors::read_metadata(&map).map_err(invalid)?;
         let start = header + size_of::<u64>();
         let prefix = find_prefix(&metadata, probe);
-        let weights = Self { path: path.to_owned(), map: Arc::new(map), start, metadata, prefix };
+        let weights = Self {
+            path: path.to_owned(),
+            map: Arc::new(map),
+            start,
+            metadata,
+            prefix,
+        };
         weights.check_length()?;
         Ok(weights)
     }
 
     fn check_length(&self) -> Result<(), EncoderError> {
-        let ends = self.metadata.tensors().into_values().map(|info| info.data_offsets.1);
+        let ends = self
+            .metadata
+            .tensors()
+            .into_values()
+            .map(|info| info.data_offsets.1);
         let needed = self.start + ends.max().unwrap_or(0);
         if needed == self.map.len() {
             return Ok(());
         }
         let found = self.map.len();
-        Err(self.invalid(format!("the header speaks of {needed} bytes, the file has {found}")))
+        Err(self.invalid(format!(
+            "the header speaks of {needed} bytes, the file has {found}"
+        )))
     }
 
     fn invalid(&self, reason: String) -> EncoderError {
-        EncoderError::Weights { path: self.path.clone(), reason }
+        EncoderError::Weights {
+            path: self.path.clone(),
+            reason,
+        }
     }
 
     /// Whether the file has this tensor.
     pub fn has(&self, name: &str) -> bool {
-        self.metadata.info(&format!("{}{name}", self.prefix)).is_some()
+        self.metadata
+            .info(&format!("{}{name}", self.prefix))
+            .is_some()
     }
 
     /// The tensor's values, if it has the shape that `config.json` promises.
@@ -105,19 +125,28 @@ impl Weights {
         let bytes = self.start + from..self.start + to;
         let raw = &self.map[bytes.clone()];
         match info.dtype {
-            Dtype::F32 if bytemuck::try_cast_slice::<u8, f32>(raw).is_ok() => {
-                Ok(Values::Mapped { map: Arc::clone(&self.map), bytes })
-            }
+            Dtype::F32 if bytemuck::try_cast_slice::<u8, f32>(raw).is_ok() => Ok(Values::Mapped {
+                map: Arc::clone(&self.map),
+                bytes,
+            }),
             Dtype::F32 => Ok(Values::Owned(convert(raw, f32::from_le_bytes))),
-            Dtype::F16 => Ok(Values::Owned(convert(raw, |b| f16::from_le_bytes(b).to_f32()))),
-            Dtype::BF16 => Ok(Values::Owned(convert(raw, |b| bf16::from_le_bytes(b).to_f32()))),
+            Dtype::F16 => Ok(Values::Owned(convert(raw, |b| {
+                f16::from_le_bytes(b).to_f32()
+            }))),
+            Dtype::BF16 => Ok(Values::Owned(convert(raw, |b| {
+                bf16::from_le_bytes(b).to_f32()
+            }))),
             other => Err(self.invalid(format!("tensor `{name}` is {other:?}, not F32, F16, BF16"))),
         }
     }
 }
 
 fn convert<const N: usize>(raw: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    raw.as_chunks::<N>().0.iter().map(|bytes| value(*bytes)).collect()
+    raw.as_chunks::<N>()
+        .0
+        .iter()
+        .map(|bytes| value(*bytes))
+        .collect()
 }
 
 fn find_prefix(metadata: &Metadata, probe: &str) -> String {

@@ -40,7 +40,12 @@ impl Parameter {
     fn new(variable: Var) -> Result<Self> {
         let values: Vec<f32> = variable.flatten_all()?.to_vec1()?;
         let zeros = vec![0.0; values.len()];
-        Ok(Self { variable, values, first: zeros.clone(), second: zeros })
+        Ok(Self {
+            variable,
+            values,
+            first: zeros.clone(),
+            second: zeros,
+        })
     }
 
     /// `scales` undo the bias of the two moments towards their start at zero.
@@ -49,13 +54,16 @@ impl Parameter {
         let rate = rates.learning_rate as f32;
         let keep = (1.0 - rates.learning_rate * rates.weight_decay) as f32;
         let moments = self.first.iter_mut().zip(&mut self.second);
-        for ((value, (first, second)), &gradient) in self.values.iter_mut().zip(moments).zip(&gradient) {
+        for ((value, (first, second)), &gradient) in
+            self.values.iter_mut().zip(moments).zip(&gradient)
+        {
             *first = BETA_1 * *first + (1.0 - BETA_1) * gradient;
             *second = BETA_2 * *second + (1.0 - BETA_2) * gradient * gradient;
             let change = *first * scales.0 / ((*second * scales.1).sqrt() + EPSILON);
             *value = *value * keep - rate * change;
         }
-        let values = Tensor::from_slice(&self.values, self.variable.shape(), self.variable.device())?;
+        let values =
+            Tensor::from_slice(&self.values, self.variable.shape(), self.variable.device())?;
         self.variable.set(&values)
     }
 }
@@ -64,8 +72,15 @@ impl Optimizer for AdamW {
     type Config = Rates;
 
     fn new(variables: Vec<Var>, rates: Rates) -> Result<Self> {
-        let parameters = variables.into_iter().map(Parameter::new).collect::<Result<_>>()?;
-        Ok(Self { parameters, rates, steps: 0 })
+        let parameters = variables
+            .into_iter()
+            .map(Parameter::new)
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            parameters,
+            rates,
+            steps: 0,
+        })
     }
 
     fn step(&mut self, gradients: &GradStore) -> Result<()> {
@@ -99,16 +114,32 @@ mod tests {
         let start = [[0.5f32, -1.0, 2.0], [0.1, 0.0, -0.3]];
         let ours = Var::new(&start, &Device::Cpu).expect("tensor");
         let theirs = Var::new(&start, &Device::Cpu).expect("tensor");
-        let rates = Rates { learning_rate: 0.05, weight_decay: 0.1 };
+        let rates = Rates {
+            learning_rate: 0.05,
+            weight_decay: 0.1,
+        };
         let mut adam = AdamW::new(vec![ours.clone()], rates).expect("optimiser");
-        let parameters = candle_nn::ParamsAdamW { lr: 0.05, weight_decay: 0.1, ..Default::default() };
-        let mut reference = candle_nn::AdamW::new(vec![theirs.clone()], parameters).expect("optimiser");
-        let loss = |x: &Var| (x.sin().and_then(|s| s + x.sqr()?)).and_then(|y| y.sum_all()).expect("loss");
+        let parameters = candle_nn::ParamsAdamW {
+            lr: 0.05,
+            weight_decay: 0.1,
+            ..Default::default()
+        };
+        let mut reference =
+            candle_nn::AdamW::new(vec![theirs.clone()], parameters).expect("optimiser");
+        let loss = |x: &Var| {
+            (x.sin().and_then(|s| s + x.sqr()?))
+                .and_then(|y| y.sum_all())
+                .expect("loss")
+        };
         for _ in 0..20 {
             adam.backward_step(&loss(&ours)).expect("step");
             reference.backward_step(&loss(&theirs)).expect("step");
         }
-        let values = |x: &Var| x.flatten_all().and_then(|x| x.to_vec1::<f32>()).expect("values");
+        let values = |x: &Var| {
+            x.flatten_all()
+                .and_then(|x| x.to_vec1::<f32>())
+                .expect("values")
+        };
         for (a, b) in values(&ours).iter().zip(values(&theirs)) {
             assert!((a - b).abs() < 1e-5, "{a} {b}");
         }

@@ -7,7 +7,9 @@
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Head, HeadError, HeadKind, Tensors, check_range, check_width, saved, to_matrix, to_tensor};
+use super::{
+    Head, HeadError, HeadKind, Tensors, check_range, check_width, saved, to_matrix, to_tensor,
+};
 use crate::matmul::{Threads, View, matmul};
 use crate::matrix::Matrix;
 use crate::softmax::softmax_f64;
@@ -24,7 +26,10 @@ pub struct LinearOptions {
 
 impl Default for LinearOptions {
     fn default() -> Self {
-        Self { strength: 10.0, max_steps: 200 }
+        Self {
+            strength: 10.0,
+            max_steps: 200,
+        }
     }
 }
 
@@ -32,7 +37,12 @@ impl LinearOptions {
     pub(super) fn validate(&self) -> Result<(), HeadError> {
         let fits = self.strength > 0.0 && self.strength.is_finite();
         check_range("strength", self.strength, fits, "above 0")?;
-        check_range("max_steps", self.max_steps as f64, self.max_steps > 0, "at least 1")
+        check_range(
+            "max_steps",
+            self.max_steps as f64,
+            self.max_steps > 0,
+            "at least 1",
+        )
     }
 }
 
@@ -73,9 +83,16 @@ impl Linear {
         &self.bias
     }
 
-    pub(super) fn from_tensors(tensors: &Tensors, width: usize, ways: usize) -> Result<Self, HeadError> {
+    pub(super) fn from_tensors(
+        tensors: &Tensors,
+        width: usize,
+        ways: usize,
+    ) -> Result<Self, HeadError> {
         let weight = to_matrix(&saved(tensors, "linear.weight", &[ways, width])?)?;
-        Ok(Self { weight, bias: saved(tensors, "linear.bias", &[ways])?.to_vec1()? })
+        Ok(Self {
+            weight,
+            bias: saved(tensors, "linear.bias", &[ways])?.to_vec1()?,
+        })
     }
 }
 
@@ -93,9 +110,17 @@ impl Head for Linear {
         let (width, ways) = (self.width(), self.bias.len());
         let mut logits = Matrix::zeros(features.rows(), ways);
         let weight = View::dense(self.weight.values(), width).transposed();
-        matmul(logits.values_mut(), ways, View::dense(features.values(), width), weight, Threads::All);
+        matmul(
+            logits.values_mut(),
+            ways,
+            View::dense(features.values(), width),
+            weight,
+            Threads::All,
+        );
         for row in logits.values_mut().chunks_exact_mut(ways) {
-            row.iter_mut().zip(&self.bias).for_each(|(logit, bias)| *logit += bias);
+            row.iter_mut()
+                .zip(&self.bias)
+                .for_each(|(logit, bias)| *logit += bias);
         }
         Ok(logits)
     }
@@ -118,8 +143,18 @@ struct Problem<'a> {
 
 impl<'a> Problem<'a> {
     fn new(features: &Matrix, classes: &'a [usize], ways: usize, strength: f64) -> Self {
-        let values = features.values().iter().map(|&value| f64::from(value)).collect();
-        Self { features: values, classes, width: features.columns(), ways, penalty: 1.0 / strength }
+        let values = features
+            .values()
+            .iter()
+            .map(|&value| f64::from(value))
+            .collect();
+        Self {
+            features: values,
+            classes,
+            width: features.columns(),
+            ways,
+            penalty: 1.0 / strength,
+        }
     }
 
     fn len(&self) -> usize {
@@ -130,26 +165,46 @@ impl<'a> Problem<'a> {
         let (weight, bias) = parameters.split_at(self.ways * self.width);
         let x = View::dense(&self.features, self.width);
         let mut errors = vec![0.0; self.classes.len() * self.ways];
-        matmul(&mut errors, self.ways, x, View::dense(weight, self.width).transposed(), Threads::All);
+        matmul(
+            &mut errors,
+            self.ways,
+            x,
+            View::dense(weight, self.width).transposed(),
+            Threads::All,
+        );
         let mut loss = 0.0;
         for (row, &class) in errors.chunks_exact_mut(self.ways).zip(self.classes) {
-            row.iter_mut().zip(bias).for_each(|(logit, bias)| *logit += bias);
+            row.iter_mut()
+                .zip(bias)
+                .for_each(|(logit, bias)| *logit += bias);
             let own = row[class];
             loss += softmax_f64(row) - own;
             row[class] -= 1.0;
         }
         let (weight_gradient, bias_gradient) = gradient.split_at_mut(weight.len());
-        matmul(weight_gradient, self.width, View::dense(&errors, self.ways).transposed(), x, Threads::All);
+        matmul(
+            weight_gradient,
+            self.width,
+            View::dense(&errors, self.ways).transposed(),
+            x,
+            Threads::All,
+        );
         self.add_penalty(weight, weight_gradient);
         bias_gradient.fill(0.0);
         for row in errors.chunks_exact(self.ways) {
-            bias_gradient.iter_mut().zip(row).for_each(|(sum, error)| *sum += error);
+            bias_gradient
+                .iter_mut()
+                .zip(row)
+                .for_each(|(sum, error)| *sum += error);
         }
         loss + 0.5 * self.penalty * dot(weight, weight)
     }
 
     fn add_penalty(&self, weight: &[f64], gradient: &mut [f64]) {
-        gradient.iter_mut().zip(weight).for_each(|(g, w)| *g += self.penalty * w);
+        gradient
+            .iter_mut()
+            .zip(weight)
+            .for_each(|(g, w)| *g += self.penalty * w);
     }
 }
 
@@ -198,7 +253,10 @@ struct Point {
 
 fn remember(memory: &mut Vec<Curvature>, parameters: &[f64], gradient: &[f64], next: &Point) {
     let difference = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>();
-    let (step, change) = (difference(&next.parameters, parameters), difference(&next.gradient, gradient));
+    let (step, change) = (
+        difference(&next.parameters, parameters),
+        difference(&next.gradient, gradient),
+    );
     let product = dot(&step, &change);
     if product <= 0.0 {
         return;
@@ -206,7 +264,11 @@ fn remember(memory: &mut Vec<Curvature>, parameters: &[f64], gradient: &[f64], n
     if memory.len() == MEMORY {
         memory.remove(0);
     }
-    memory.push(Curvature { step, change, inverse: 1.0 / product });
+    memory.push(Curvature {
+        step,
+        change,
+        inverse: 1.0 / product,
+    });
 }
 
 /// The two-loop recursion: minus the approximate inverse Hessian times the gradient.
@@ -232,11 +294,19 @@ fn descent(gradient: &[f64], memory: &[Curvature]) -> Vec<f64> {
 }
 
 fn add(sum: &mut [f64], other: &[f64], weight: f64) {
-    sum.iter_mut().zip(other).for_each(|(sum, other)| *sum += weight * other);
+    sum.iter_mut()
+        .zip(other)
+        .for_each(|(sum, other)| *sum += weight * other);
 }
 
 /// Halves the step until the loss falls enough; none if it does not.
-fn backtrack(problem: &Problem, from: &[f64], gradient: &[f64], loss: f64, direction: &[f64]) -> Option<Point> {
+fn backtrack(
+    problem: &Problem,
+    from: &[f64],
+    gradient: &[f64],
+    loss: f64,
+    direction: &[f64],
+) -> Option<Point> {
     const ENOUGH: f64 = 1e-4;
     const HALVINGS: usize = 40;
     let slope = dot(gradient, direction);
@@ -247,7 +317,11 @@ fn backtrack(problem: &Problem, from: &[f64], gradient: &[f64], loss: f64, direc
         let mut gradient = vec![0.0; parameters.len()];
         let new = problem.evaluate(&parameters, &mut gradient);
         if new <= loss + ENOUGH * length * slope {
-            return Some(Point { parameters, gradient, loss: new });
+            return Some(Point {
+                parameters,
+                gradient,
+                loss: new,
+            });
         }
         length *= 0.5;
     }
@@ -259,19 +333,34 @@ mod tests {
     use super::*;
     use crate::random::Random;
 
-    const POINTS: [[f32; 2]; 6] =
-        [[0.0, 0.2], [0.5, -0.3], [1.0, 0.1], [1.5, 1.0], [2.0, 0.4], [2.5, 1.3]];
+    const POINTS: [[f32; 2]; 6] = [
+        [0.0, 0.2],
+        [0.5, -0.3],
+        [1.0, 0.1],
+        [1.5, 1.0],
+        [2.0, 0.4],
+        [2.5, 1.3],
+    ];
     /// scikit-learn 1.9.1, `LogisticRegression(C=4.0, tol=1e-12, max_iter=10000)`
     /// `.fit(POINTS, [0, 0, 0, 1, 1, 1]).decision_function(POINTS)`. Its binary form penalises one
     /// weight vector where the softmax has two of half the size: C = 4 there is strength 2 here.
-    const MARGINS: [f32; 6] =
-        [-2.611_095_4, -2.326_469_5, -0.869_422_98, 1.238_968_3, 1.393_325_2, 3.501_716_5];
+    const MARGINS: [f32; 6] = [
+        -2.611_095_4,
+        -2.326_469_5,
+        -0.869_422_98,
+        1.238_968_3,
+        1.393_325_2,
+        3.501_716_5,
+    ];
 
     fn random_problem(seed: u64, rows: usize, width: usize, ways: usize) -> (Matrix, Vec<usize>) {
         let mut random = Random::new(seed);
         let values = (0..rows * width).map(|_| random.normal()).collect();
         let classes = (0..rows).map(|row| row % ways).collect();
-        (Matrix::from_values(width, values).expect("whole rows"), classes)
+        (
+            Matrix::from_values(width, values).expect("whole rows"),
+            classes,
+        )
     }
 
     #[test]
@@ -279,7 +368,9 @@ mod tests {
         let (features, classes) = random_problem(1, 9, 4, 3);
         let problem = Problem::new(&features, &classes, 3, 0.7);
         let mut random = Random::new(2);
-        let at: Vec<f64> = (0..problem.len()).map(|_| f64::from(random.normal())).collect();
+        let at: Vec<f64> = (0..problem.len())
+            .map(|_| f64::from(random.normal()))
+            .collect();
         let mut gradient = vec![0.0; at.len()];
         problem.evaluate(&at, &mut gradient);
         for index in 0..at.len() {
@@ -306,10 +397,19 @@ mod tests {
     #[test]
     fn agrees_with_scikit_learn() {
         let features = Matrix::from_rows(&POINTS).expect("whole rows");
-        let options = LinearOptions { strength: 2.0, max_steps: 500 };
+        let options = LinearOptions {
+            strength: 2.0,
+            max_steps: 500,
+        };
         let head = Linear::fit(&features, &[0, 0, 0, 1, 1, 1], 2, &options);
         let logits = head.logits(&features).expect("same width");
         let margins: Vec<f32> = logits.iter_rows().map(|row| row[1] - row[0]).collect();
-        assert!(margins.iter().zip(MARGINS).all(|(m, e)| (m - e).abs() < 1e-3), "{margins:?}");
+        assert!(
+            margins
+                .iter()
+                .zip(MARGINS)
+                .all(|(m, e)| (m - e).abs() < 1e-3),
+            "{margins:?}"
+        );
     }
 }

@@ -16,7 +16,10 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::adamw::{AdamW, Rates};
-use super::{Head, HeadError, HeadKind, HeadOptions, Linear, Tensors, check_range, check_width, saved, to_matrix, to_tensor};
+use super::{
+    Head, HeadError, HeadKind, HeadOptions, Linear, Tensors, check_range, check_width, saved,
+    to_matrix, to_tensor,
+};
 use crate::folds::{Fold, folds};
 use crate::matrix::Matrix;
 use crate::random::Random;
@@ -54,16 +57,37 @@ pub struct MlpOptions {
 
 impl Default for MlpOptions {
     fn default() -> Self {
-        Self { start: Start::Linear, epochs: 20, learning_rate: 3e-4, weight_decay: 0.01, batch: 64 }
+        Self {
+            start: Start::Linear,
+            epochs: 20,
+            learning_rate: 3e-4,
+            weight_decay: 0.01,
+            batch: 64,
+        }
     }
 }
 
 impl MlpOptions {
     pub(super) fn validate(&self) -> Result<(), HeadError> {
         let (rate, decay) = (self.learning_rate, self.weight_decay);
-        check_range("epochs", self.epochs as f64, self.epochs <= 10_000, "at most 10000")?;
-        check_range("learning_rate", rate, rate > 0.0 && rate <= 1.0, "above 0 and at most 1")?;
-        check_range("weight_decay", decay, (0.0..=1.0).contains(&decay), "between 0 and 1")?;
+        check_range(
+            "epochs",
+            self.epochs as f64,
+            self.epochs <= 10_000,
+            "at most 10000",
+        )?;
+        check_range(
+            "learning_rate",
+            rate,
+            rate > 0.0 && rate <= 1.0,
+            "above 0 and at most 1",
+        )?;
+        check_range(
+            "weight_decay",
+            decay,
+            (0.0..=1.0).contains(&decay),
+            "between 0 and 1",
+        )?;
         check_range("batch", self.batch as f64, self.batch > 0, "at least 1")
     }
 }
@@ -78,7 +102,10 @@ pub struct Mlp {
 fn widths(features: usize, ways: usize) -> Vec<usize> {
     let hidden = HIDDEN.iter().map(|&hidden| hidden.max(2 * ways));
     let logits = if ways == 2 { 1 } else { ways };
-    std::iter::once(features).chain(hidden).chain([logits]).collect()
+    std::iter::once(features)
+        .chain(hidden)
+        .chain([logits])
+        .collect()
 }
 
 impl Mlp {
@@ -89,8 +116,18 @@ impl Mlp {
     ///
     /// # Errors
     /// If the loss stops being finite.
-    pub fn fit(features: &Matrix, classes: &[usize], ways: usize, options: &HeadOptions, seed: u64) -> Result<Self, HeadError> {
-        let data = Samples { features, classes, ways };
+    pub fn fit(
+        features: &Matrix,
+        classes: &[usize],
+        ways: usize,
+        options: &HeadOptions,
+        seed: u64,
+    ) -> Result<Self, HeadError> {
+        let data = Samples {
+            features,
+            classes,
+            ways,
+        };
         match options.mlp.start {
             Start::Random => Training::random(&data, &options.mlp, seed)?.run(options.mlp.epochs),
             Start::Linear => {
@@ -100,20 +137,31 @@ impl Mlp {
         }
     }
 
-    pub(super) fn from_tensors(tensors: &Tensors, width: usize, ways: usize) -> Result<Self, HeadError> {
+    pub(super) fn from_tensors(
+        tensors: &Tensors,
+        width: usize,
+        ways: usize,
+    ) -> Result<Self, HeadError> {
         let widths = widths(width, ways);
         let layer = |(index, pair): (usize, &[usize])| {
             let weight = saved(tensors, &name(index, "weight"), &[pair[1], pair[0]])?;
             let bias = saved(tensors, &name(index, "bias"), &[pair[1]])?;
             Ok(candle_nn::Linear::new(weight, Some(bias)))
         };
-        let layers = widths.windows(2).enumerate().map(layer).collect::<Result<_, HeadError>>()?;
+        let layers = widths
+            .windows(2)
+            .enumerate()
+            .map(layer)
+            .collect::<Result<_, HeadError>>()?;
         Ok(Self { layers, ways })
     }
 
     /// `[samples, width]` → `[samples, 1]` for two classes, `[samples, ways]` for more.
     fn forward(&self, x: &Tensor) -> Result<Tensor, HeadError> {
-        let (last, hidden) = self.layers.split_last().expect("a perceptron has eight layers");
+        let (last, hidden) = self
+            .layers
+            .split_last()
+            .expect("a perceptron has eight layers");
         let mut x = x.clone();
         for layer in hidden {
             x = layer.forward(&x)?.relu()?;
@@ -142,7 +190,11 @@ impl Head for Mlp {
             return Ok(logits);
         }
         // sigmoid(z) is the second value of softmax([0, z]).
-        let pairs = logits.values().iter().flat_map(|&logit| [0.0, logit]).collect();
+        let pairs = logits
+            .values()
+            .iter()
+            .flat_map(|&logit| [0.0, logit])
+            .collect();
         Ok(Matrix::from_values(2, pairs).unwrap_or_default())
     }
 
@@ -193,14 +245,24 @@ impl Training {
         let mut variables = Vec::new();
         let mut build = |layer: Dense| -> Result<candle_nn::Linear, HeadError> {
             let (weight, bias) = layer.into_variables()?;
-            let built = candle_nn::Linear::new(weight.as_tensor().clone(), Some(bias.as_tensor().clone()));
+            let built =
+                candle_nn::Linear::new(weight.as_tensor().clone(), Some(bias.as_tensor().clone()));
             variables.extend([weight, bias]);
             Ok(built)
         };
-        let layers = layers.into_iter().map(&mut build).collect::<Result<_, _>>()?;
-        let rates = Rates { learning_rate: options.learning_rate, weight_decay: options.weight_decay };
+        let layers = layers
+            .into_iter()
+            .map(&mut build)
+            .collect::<Result<_, _>>()?;
+        let rates = Rates {
+            learning_rate: options.learning_rate,
+            weight_decay: options.weight_decay,
+        };
         Ok(Self {
-            mlp: Mlp { layers, ways: data.ways },
+            mlp: Mlp {
+                layers,
+                ways: data.ways,
+            },
             optimiser: AdamW::new(variables, rates)?,
             batches: batches(data, options.batch)?,
         })
@@ -234,7 +296,10 @@ impl Mlp {
         let freeze = |layer: candle_nn::Linear| {
             candle_nn::Linear::new(layer.weight().detach(), layer.bias().map(Tensor::detach))
         };
-        Self { layers: self.layers.into_iter().map(freeze).collect(), ways: self.ways }
+        Self {
+            layers: self.layers.into_iter().map(freeze).collect(),
+            ways: self.ways,
+        }
     }
 }
 
@@ -243,7 +308,11 @@ fn batches(data: &Samples, size: usize) -> Result<Vec<(Tensor, Tensor)>, HeadErr
     let batch = |rows: &[usize]| {
         let targets: Vec<u32> = rows.iter().map(|&row| data.classes[row] as u32).collect();
         let targets = Tensor::from_vec(targets, rows.len(), &Device::Cpu)?;
-        let targets = if data.ways == 2 { targets.to_dtype(DType::F32)? } else { targets };
+        let targets = if data.ways == 2 {
+            targets.to_dtype(DType::F32)?
+        } else {
+            targets
+        };
         Ok((to_tensor(&data.features.select(rows))?, targets))
     };
     indices.chunks(size).map(batch).collect()
@@ -276,12 +345,18 @@ impl Dense {
                 *cell = value(output, input);
             }
         }
-        Self { weight, bias: vec![0.0; outputs] }
+        Self {
+            weight,
+            bias: vec![0.0; outputs],
+        }
     }
 
     fn into_variables(self) -> Result<(Var, Var), HeadError> {
         let weight = Var::from_tensor(&to_tensor(&self.weight)?)?;
-        Ok((weight, Var::from_vec(self.bias, self.weight.rows(), &Device::Cpu)?))
+        Ok((
+            weight,
+            Var::from_vec(self.bias, self.weight.rows(), &Device::Cpu)?,
+        ))
     }
 }
 
@@ -299,13 +374,19 @@ fn carry(linear: &Linear, seed: u64) -> Vec<Dense> {
     let mut random = Random::new(seed);
     let pairs = widths[1] / 2;
     let directions: Vec<Vec<f32>> = (0..pairs)
-        .map(|pair| rows.get(pair).cloned().unwrap_or_else(|| small_direction(widths[0], &mut random)))
+        .map(|pair| {
+            rows.get(pair)
+                .cloned()
+                .unwrap_or_else(|| small_direction(widths[0], &mut random))
+        })
         .collect();
     let first = Dense::new(widths[1], widths[0], |output, input| {
         let sign = if output < pairs { 1.0 } else { -1.0 };
         sign * directions[output % pairs][input]
     });
-    let hidden = widths[1..widths.len() - 1].windows(2).map(|pair| pass_on(pair[0], pair[1]));
+    let hidden = widths[1..widths.len() - 1]
+        .windows(2)
+        .map(|pair| pass_on(pair[0], pair[1]));
     let mut last = pass_on_to_logits(widths[widths.len() - 2], rows.len());
     last.bias = bias;
     std::iter::once(first).chain(hidden).chain([last]).collect()
@@ -315,9 +396,17 @@ fn carry(linear: &Linear, seed: u64) -> Vec<Dense> {
 fn carried_rows(linear: &Linear) -> (Vec<Vec<f32>>, Vec<f32>) {
     let (weight, bias) = (linear.weight(), linear.bias());
     if bias.len() != 2 {
-        return (weight.iter_rows().map(<[f32]>::to_vec).collect(), bias.to_vec());
+        return (
+            weight.iter_rows().map(<[f32]>::to_vec).collect(),
+            bias.to_vec(),
+        );
     }
-    let difference = weight.row(1).iter().zip(weight.row(0)).map(|(b, a)| b - a).collect();
+    let difference = weight
+        .row(1)
+        .iter()
+        .zip(weight.row(0))
+        .map(|(b, a)| b - a)
+        .collect();
     (vec![difference], vec![bias[1] - bias[0]])
 }
 
@@ -329,7 +418,11 @@ fn small_direction(width: usize, random: &mut Random) -> Vec<f32> {
 /// `[[I, −I], [−I, I]]` on the pairs that both layers have: v = v⁺ − v⁻ becomes `[+v; −v]` again.
 fn pass_on(inputs: usize, outputs: usize) -> Dense {
     Dense::new(outputs, inputs, |output, input| {
-        let sign = if (output < outputs / 2) == (input < inputs / 2) { 1.0 } else { -1.0 };
+        let sign = if (output < outputs / 2) == (input < inputs / 2) {
+            1.0
+        } else {
+            -1.0
+        };
         let same = output % (outputs / 2) == input % (inputs / 2);
         if same { sign } else { 0.0 }
     })
@@ -359,18 +452,31 @@ fn choose_epochs(data: &Samples, options: &HeadOptions, seed: u64) -> Result<usi
         .collect::<Result<_, HeadError>>()?;
     let mut total = vec![0.0; options.mlp.epochs + 1];
     for losses in &runs {
-        total.iter_mut().zip(losses).for_each(|(sum, loss)| *sum += loss);
+        total
+            .iter_mut()
+            .zip(losses)
+            .for_each(|(sum, loss)| *sum += loss);
     }
     let best = |best: usize, at: usize| if total[at] < total[best] { at } else { best };
     Ok((1..total.len()).fold(0, best))
 }
 
 /// Loss on a fold's held-out part before training and after each epoch.
-fn held_out_losses(data: &Samples, fold: &Fold, options: &HeadOptions, seed: u64) -> Result<Vec<f64>, HeadError> {
-    let pick = |rows: &[usize]| -> Vec<usize> { rows.iter().map(|&row| data.classes[row]).collect() };
+fn held_out_losses(
+    data: &Samples,
+    fold: &Fold,
+    options: &HeadOptions,
+    seed: u64,
+) -> Result<Vec<f64>, HeadError> {
+    let pick =
+        |rows: &[usize]| -> Vec<usize> { rows.iter().map(|&row| data.classes[row]).collect() };
     let (features, classes) = (data.features.select(&fold.train), pick(&fold.train));
     let (held_out, truth) = (data.features.select(&fold.held_out), pick(&fold.held_out));
-    let part = Samples { features: &features, classes: &classes, ways: data.ways };
+    let part = Samples {
+        features: &features,
+        classes: &classes,
+        ways: data.ways,
+    };
     let mut training = Training::from_linear(&part, options, seed)?;
     let mut losses = vec![mean_loss(&training.mlp.logits(&held_out)?, &truth, 1.0)];
     for _ in 0..options.mlp.epochs {
@@ -387,12 +493,22 @@ mod tests {
     fn samples(ways: usize, rows: usize, width: usize) -> (Matrix, Vec<usize>) {
         let mut random = Random::new(11);
         let values = (0..rows * width).map(|_| random.normal()).collect();
-        (Matrix::from_values(width, values).expect("rows"), (0..rows).map(|row| row % ways).collect())
+        (
+            Matrix::from_values(width, values).expect("rows"),
+            (0..rows).map(|row| row % ways).collect(),
+        )
     }
 
     fn with_epochs(start: Start, epochs: usize) -> HeadOptions {
-        let mlp = MlpOptions { start, epochs, ..MlpOptions::default() };
-        HeadOptions { mlp, ..HeadOptions::default() }
+        let mlp = MlpOptions {
+            start,
+            epochs,
+            ..MlpOptions::default()
+        };
+        HeadOptions {
+            mlp,
+            ..HeadOptions::default()
+        }
     }
 
     #[test]
@@ -400,7 +516,10 @@ mod tests {
         assert_eq!(widths(768, 2), [768, 512, 256, 128, 64, 32, 16, 8, 1]);
         assert_eq!(widths(384, 3), [384, 512, 256, 128, 64, 32, 16, 8, 3]);
         assert_eq!(widths(768, 20), [768, 512, 256, 128, 64, 40, 40, 40, 20]);
-        assert_eq!(widths(768, 300), [768, 600, 600, 600, 600, 600, 600, 600, 300]);
+        assert_eq!(
+            widths(768, 300),
+            [768, 600, 600, 600, 600, 600, 600, 600, 300]
+        );
     }
 
     #[test]
@@ -410,12 +529,22 @@ mod tests {
             let options = with_epochs(Start::Linear, 0);
             let mlp = Mlp::fit(&features, &classes, ways, &options, 3).expect("fits");
             let linear = Linear::fit(&features, &classes, ways, &options.linear);
-            let (a, b) = (mlp.logits(&features).expect("width"), linear.logits(&features).expect("width"));
+            let (a, b) = (
+                mlp.logits(&features).expect("width"),
+                linear.logits(&features).expect("width"),
+            );
             for (row, expected) in a.iter_rows().zip(b.iter_rows()) {
                 for (logit, wanted) in row.iter().zip(expected) {
                     // Two classes fix logits up to a shared constant.
-                    let (logit, wanted) = if ways == 2 { (logit - row[0], wanted - expected[0]) } else { (*logit, *wanted) };
-                    assert!((logit - wanted).abs() < 1e-3, "{ways} ways: {logit} {wanted}");
+                    let (logit, wanted) = if ways == 2 {
+                        (logit - row[0], wanted - expected[0])
+                    } else {
+                        (*logit, *wanted)
+                    };
+                    assert!(
+                        (logit - wanted).abs() < 1e-3,
+                        "{ways} ways: {logit} {wanted}"
+                    );
                 }
             }
         }
@@ -427,16 +556,24 @@ mod tests {
             let (features, classes) = samples(3, 30, 20);
             let train = |epochs| {
                 let options = with_epochs(start, epochs);
-                let data = Samples { features: &features, classes: &classes, ways: 3 };
+                let data = Samples {
+                    features: &features,
+                    classes: &classes,
+                    ways: 3,
+                };
                 let training = match start {
                     Start::Linear => Training::from_linear(&data, &options, 1),
                     Start::Random => Training::random(&data, &options.mlp, 1),
                 };
-                training.and_then(|training| training.run(epochs)).and_then(|mlp| mlp.tensors()).expect("trains")
+                training
+                    .and_then(|training| training.run(epochs))
+                    .and_then(|mlp| mlp.tensors())
+                    .expect("trains")
             };
             let (before, after) = (train(0), train(3));
             for (name, tensor) in &before {
-                let moved = (&after[name] - tensor).and_then(|d| d.abs()?.sum_all()?.to_scalar::<f32>());
+                let moved =
+                    (&after[name] - tensor).and_then(|d| d.abs()?.sum_all()?.to_scalar::<f32>());
                 assert!(moved.expect("same shape") > 0.0, "{start:?} {name}");
             }
         }
@@ -450,7 +587,8 @@ mod tests {
         let targets = Tensor::new(&[1f32, 1.0, 0.0], &Device::Cpu).expect("tensor");
         let loss = summed_loss(&logits, &targets, 2).and_then(|l| Ok(l.to_scalar::<f32>()?));
         assert!((loss.expect("finite") - 302.601).abs() < 1e-3);
-        let logits = Tensor::new(&[[1f32, 2.0, 4.0], [0.0, 0.0, 0.0]], &Device::Cpu).expect("tensor");
+        let logits =
+            Tensor::new(&[[1f32, 2.0, 4.0], [0.0, 0.0, 0.0]], &Device::Cpu).expect("tensor");
         let targets = Tensor::new(&[2u32, 1], &Device::Cpu).expect("tensor");
         let loss = summed_loss(&logits, &targets, 3).and_then(|l| Ok(l.to_scalar::<f32>()?));
         assert!((loss.expect("finite") - 1.268_458).abs() < 1e-5);
@@ -470,9 +608,24 @@ mod tests {
 
     #[test]
     fn values_out_of_range_are_refused() {
-        let options = MlpOptions { learning_rate: f64::NAN, ..MlpOptions::default() };
-        assert!(matches!(options.validate(), Err(HeadError::Option { name: "learning_rate", .. })));
-        let options = MlpOptions { batch: 0, ..MlpOptions::default() };
-        assert!(matches!(options.validate(), Err(HeadError::Option { name: "batch", .. })));
+        let options = MlpOptions {
+            learning_rate: f64::NAN,
+            ..MlpOptions::default()
+        };
+        assert!(matches!(
+            options.validate(),
+            Err(HeadError::Option {
+                name: "learning_rate",
+                ..
+            })
+        ));
+        let options = MlpOptions {
+            batch: 0,
+            ..MlpOptions::default()
+        };
+        assert!(matches!(
+            options.validate(),
+            Err(HeadError::Option { name: "batch", .. })
+        ));
     }
 }

@@ -141,10 +141,19 @@ impl HeadOptions {
     ///
     /// # Errors
     /// If an option is out of range, or training diverges.
-    pub fn fit(&self, features: &Matrix, classes: &[usize], ways: usize, seed: u64) -> Result<Box<dyn Head>, HeadError> {
+    pub fn fit(
+        &self,
+        features: &Matrix,
+        classes: &[usize],
+        ways: usize,
+        seed: u64,
+    ) -> Result<Box<dyn Head>, HeadError> {
         self.validate()?;
         if features.rows() != classes.len() {
-            return Err(HeadError::Count { features: features.rows(), classes: classes.len() });
+            return Err(HeadError::Count {
+                features: features.rows(),
+                classes: classes.len(),
+            });
         }
         Ok(match self.kind {
             HeadKind::Linear => Box::new(Linear::fit(features, classes, ways, &self.linear)),
@@ -184,7 +193,12 @@ pub type Tensors = BTreeMap<String, Tensor>;
 ///
 /// # Errors
 /// If a tensor is missing or does not fit.
-pub fn load(kind: HeadKind, tensors: &Tensors, width: usize, ways: usize) -> Result<Box<dyn Head>, HeadError> {
+pub fn load(
+    kind: HeadKind,
+    tensors: &Tensors,
+    width: usize,
+    ways: usize,
+) -> Result<Box<dyn Head>, HeadError> {
     Ok(match kind {
         HeadKind::Linear => Box::new(Linear::from_tensors(tensors, width, ways)?),
         HeadKind::Prototype => Box::new(Prototype::from_tensors(tensors, width, ways)?),
@@ -194,11 +208,19 @@ pub fn load(kind: HeadKind, tensors: &Tensors, width: usize, ways: usize) -> Res
 
 fn check_width(expected: usize, features: &Matrix) -> Result<(), HeadError> {
     let found = features.columns();
-    if found == expected { Ok(()) } else { Err(HeadError::Width { expected, found }) }
+    if found == expected {
+        Ok(())
+    } else {
+        Err(HeadError::Width { expected, found })
+    }
 }
 
 fn to_tensor(matrix: &Matrix) -> Result<Tensor, HeadError> {
-    Ok(Tensor::from_slice(matrix.values(), (matrix.rows(), matrix.columns()), &Device::Cpu)?)
+    Ok(Tensor::from_slice(
+        matrix.values(),
+        (matrix.rows(), matrix.columns()),
+        &Device::Cpu,
+    )?)
 }
 
 fn to_matrix(tensor: &Tensor) -> Result<Matrix, HeadError> {
@@ -209,10 +231,26 @@ fn to_matrix(tensor: &Tensor) -> Result<Matrix, HeadError> {
 
 /// A saved tensor of the expected shape.
 fn saved(tensors: &Tensors, name: &str, shape: &[usize]) -> Result<Tensor, HeadError> {
-    let fits = |tensor: &&Tensor| tensor.dims() == shape && tensor.dtype() == candle_core::DType::F32;
-    tensors.get(name).filter(fits).cloned().ok_or_else(|| HeadError::Tensor { name: name.to_owned() })
+    let fits =
+        |tensor: &&Tensor| tensor.dims() == shape && tensor.dtype() == candle_core::DType::F32;
+    tensors
+        .get(name)
+        .filter(fits)
+        .cloned()
+        .ok_or_else(|| HeadError::Tensor {
+            name: name.to_owned(),
+        })
 }
 
-fn check_range(name: &'static str, value: f64, fits: bool, range: &'static str) -> Result<(), HeadError> {
-    if fits { Ok(()) } else { Err(HeadError::Option { name, value, range }) }
+fn check_range(
+    name: &'static str,
+    value: f64,
+    fits: bool,
+    range: &'static str,
+) -> Result<(), HeadError> {
+    if fits {
+        Ok(())
+    } else {
+        Err(HeadError::Option { name, value, range })
+    }
 }

@@ -28,14 +28,22 @@ impl Prototype {
         let mut means = Matrix::zeros(ways, features.columns());
         for (row, &class) in features.iter_rows().zip(classes) {
             let mean = means.row_mut(class);
-            mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+            mean.iter_mut()
+                .zip(row)
+                .for_each(|(sum, value)| *sum += value);
         }
         (0..ways).for_each(|class| normalise(means.row_mut(class)));
         Self { means }
     }
 
-    pub(super) fn from_tensors(tensors: &Tensors, width: usize, ways: usize) -> Result<Self, HeadError> {
-        Ok(Self { means: to_matrix(&saved(tensors, "prototype.means", &[ways, width])?)? })
+    pub(super) fn from_tensors(
+        tensors: &Tensors,
+        width: usize,
+        ways: usize,
+    ) -> Result<Self, HeadError> {
+        Ok(Self {
+            means: to_matrix(&saved(tensors, "prototype.means", &[ways, width])?)?,
+        })
     }
 }
 
@@ -62,7 +70,10 @@ impl Head for Prototype {
     }
 
     fn tensors(&self) -> Result<Tensors, HeadError> {
-        Ok(Tensors::from([("prototype.means".to_owned(), to_tensor(&self.means)?)]))
+        Ok(Tensors::from([(
+            "prototype.means".to_owned(),
+            to_tensor(&self.means)?,
+        )]))
     }
 }
 

@@ -12,7 +12,8 @@ pub(super) fn write(classifier: &FewShotClassifier) -> String {
     for example in &classifier.examples {
         *counts.entry(example.label.as_str()).or_insert(0usize) += 1;
     }
-    let mut card = String::from("# A text classifier made by fewshot\n\n| label | examples |\n|---|---|\n");
+    let mut card =
+        String::from("# A text classifier made by fewshot\n\n| label | examples |\n|---|---|\n");
     for label in classifier.labels().names() {
         let count = counts.get(label.as_str()).copied().unwrap_or(0);
         // Writing to a string cannot fail.
@@ -20,7 +21,11 @@ pub(super) fn write(classifier: &FewShotClassifier) -> String {
     }
     let calibration = classifier.vectors.calibration();
     let held_out = match calibration.held_out_accuracy {
-        Some(accuracy) => format!("{:.0} % (an estimate from {} examples)", 100.0 * accuracy, classifier.examples.len()),
+        Some(accuracy) => format!(
+            "{:.0} % (an estimate from {} examples)",
+            100.0 * accuracy,
+            classifier.examples.len()
+        ),
         None => "unknown, some label has one example only".to_owned(),
     };
     let _ = write!(

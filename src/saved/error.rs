@@ -94,7 +94,10 @@ pub enum SaveError {
 
 impl SaveError {
     pub(super) fn damaged(path: &Path, reason: String) -> Self {
-        Self::Damaged { path: path.to_owned(), reason }
+        Self::Damaged {
+            path: path.to_owned(),
+            reason,
+        }
     }
 
     pub(super) fn reading(path: &Path, source: io::Error) -> Self {
@@ -120,9 +123,10 @@ impl SaveError {
             Self::NoFolder { .. } | Self::Foreign { .. } => {
                 "name a folder that `fewshot train --output` wrote"
             }
-            Self::Exists { reason: "it holds a classifier", .. } => {
-                "choose another --output, or replace it with --overwrite"
-            }
+            Self::Exists {
+                reason: "it holds a classifier",
+                ..
+            } => "choose another --output, or replace it with --overwrite",
             Self::Exists { .. } => "choose another --output",
             Self::Missing { .. } | Self::Damaged { .. } => {
                 "copy the folder again from where it was trained, or train it again"

@@ -66,7 +66,10 @@ pub struct SaveOptions {
 
 impl Default for SaveOptions {
     fn default() -> Self {
-        Self { examples: true, overwrite: false }
+        Self {
+            examples: true,
+            overwrite: false,
+        }
     }
 }
 
@@ -92,7 +95,10 @@ impl FewShotClassifier {
     }
 
     fn write_parts(&self, dir: &Path, options: SaveOptions) -> Result<()> {
-        let mut parts = vec![(HEAD, self.head_bytes()?), (CARD, card::write(self).into_bytes())];
+        let mut parts = vec![
+            (HEAD, self.head_bytes()?),
+            (CARD, card::write(self).into_bytes()),
+        ];
         if options.examples {
             parts.push((EXAMPLES, example_lines(&self.examples)));
         }
@@ -103,7 +109,8 @@ impl FewShotClassifier {
         }
         // The card is for people, who may change it.
         files.remove(CARD);
-        let manifest = serde_json::to_vec_pretty(&self.manifest(files)).map_err(std::io::Error::from);
+        let manifest =
+            serde_json::to_vec_pretty(&self.manifest(files)).map_err(std::io::Error::from);
         let manifest = manifest.map_err(|error| SaveError::writing(&dir.join(MANIFEST), error))?;
         write_synced(&dir.join(MANIFEST), &manifest)?;
         sync_folder(dir);
@@ -135,7 +142,8 @@ impl FewShotClassifier {
         let centre = &self.vectors.centre;
         let centre = Tensor::from_slice(centre, centre.len(), &Device::Cpu);
         tensors.insert("centre".to_owned(), centre.map_err(head::HeadError::from)?);
-        let bytes = safetensors::serialize(tensors.iter().map(|(name, tensor)| (name, tensor)), None);
+        let bytes =
+            safetensors::serialize(tensors.iter().map(|(name, tensor)| (name, tensor)), None);
         Ok(bytes.map_err(|error| SaveError::damaged(Path::new(HEAD), error.to_string()))?)
     }
 }
@@ -170,7 +178,12 @@ impl SavedClassifier {
             true => read_examples(dir, &manifest)?,
             false => Vec::new(),
         };
-        Ok(Self { dir: dir.to_owned(), manifest, vectors, examples })
+        Ok(Self {
+            dir: dir.to_owned(),
+            manifest,
+            vectors,
+            examples,
+        })
     }
 
     /// The encoder that it was trained with, to be loaded by the caller.
@@ -184,7 +197,13 @@ impl SavedClassifier {
     /// # Errors
     /// If the encoder's weights are not those that the classifier was trained with.
     pub fn with_encoder(self, encoder: Arc<Encoder>) -> Result<FewShotClassifier> {
-        let Manifest { encoder: expected, layers, width, options, .. } = self.manifest;
+        let Manifest {
+            encoder: expected,
+            layers,
+            width,
+            options,
+            ..
+        } = self.manifest;
         let found = encoder.identity();
         if found.sha256 != expected.sha256 || encoder.width() != width {
             return Err(SaveError::OtherEncoder {
@@ -197,7 +216,13 @@ impl SavedClassifier {
             .into());
         }
         layers.indices(encoder.layers())?;
-        Ok(FewShotClassifier::from_parts(encoder, layers, self.vectors, options, self.examples))
+        Ok(FewShotClassifier::from_parts(
+            encoder,
+            layers,
+            self.vectors,
+            options,
+            self.examples,
+        ))
     }
 }
 
@@ -206,7 +231,9 @@ fn read_manifest(dir: &Path) -> Result<Manifest, SaveError> {
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !dir.is_dir() => {
-            return Err(SaveError::NoFolder { path: dir.to_owned() });
+            return Err(SaveError::NoFolder {
+                path: dir.to_owned(),
+            });
         }
         Err(error) => return Err(SaveError::reading(&path, error)),
     };
@@ -220,7 +247,11 @@ fn read_manifest(dir: &Path) -> Result<Manifest, SaveError> {
     let mark: Mark = serde_json::from_str(&text).map_err(damaged)?;
     match (mark.format.as_deref(), mark.version) {
         (Some(FORMAT), Some(version)) if version > VERSION => {
-            return Err(SaveError::Newer { path, found: version, known: VERSION });
+            return Err(SaveError::Newer {
+                path,
+                found: version,
+                known: VERSION,
+            });
         }
         (Some(FORMAT), Some(_)) => {}
         _ => return Err(SaveError::Foreign { path }),
@@ -232,10 +263,16 @@ fn read_manifest(dir: &Path) -> Result<Manifest, SaveError> {
 fn check_manifest(path: &Path, manifest: Manifest) -> Result<Manifest, SaveError> {
     let temperature = manifest.calibration.temperature;
     if LabelSet::new(manifest.labels.iter().cloned()).names() != manifest.labels {
-        return Err(SaveError::damaged(path, "its labels are not sorted and distinct".to_owned()));
+        return Err(SaveError::damaged(
+            path,
+            "its labels are not sorted and distinct".to_owned(),
+        ));
     }
     if !(temperature.is_finite() && temperature > 0.0) {
-        return Err(SaveError::damaged(path, format!("its temperature is {temperature}")));
+        return Err(SaveError::damaged(
+            path,
+            format!("its temperature is {temperature}"),
+        ));
     }
     Ok(manifest)
 }
@@ -243,18 +280,30 @@ fn check_manifest(path: &Path, manifest: Manifest) -> Result<Manifest, SaveError
 fn read_part(dir: &Path, name: &str, manifest: &Manifest) -> Result<Vec<u8>, SaveError> {
     let path = dir.join(name);
     let Some(expected) = manifest.files.get(name) else {
-        return Err(SaveError::damaged(&dir.join(MANIFEST), format!("it does not list {name}")));
+        return Err(SaveError::damaged(
+            &dir.join(MANIFEST),
+            format!("it does not list {name}"),
+        ));
     };
     let bytes = std::fs::read(&path).map_err(|error| SaveError::reading(&path, error))?;
     if sha256(&bytes) == *expected {
         return Ok(bytes);
     }
-    Err(SaveError::damaged(&path, format!("its checksum is not the one in {MANIFEST}")))
+    Err(SaveError::damaged(
+        &path,
+        format!("its checksum is not the one in {MANIFEST}"),
+    ))
 }
 
-fn vector_classifier(dir: &Path, manifest: &Manifest, tensors: Tensors) -> Result<VectorClassifier> {
+fn vector_classifier(
+    dir: &Path,
+    manifest: &Manifest,
+    tensors: Tensors,
+) -> Result<VectorClassifier> {
     let labels = LabelSet::new(manifest.labels.iter().cloned());
-    let centre = tensors.get("centre").and_then(|tensor| tensor.to_vec1::<f32>().ok());
+    let centre = tensors
+        .get("centre")
+        .and_then(|tensor| tensor.to_vec1::<f32>().ok());
     let centre = centre.filter(|centre| centre.len() == manifest.width);
     let Some(centre) = centre else {
         let reason = "its tensor `centre` is missing or has another shape".to_owned();
@@ -263,7 +312,12 @@ fn vector_classifier(dir: &Path, manifest: &Manifest, tensors: Tensors) -> Resul
     let kind = manifest.options.head.kind;
     let head = head::load(kind, &tensors, manifest.width, labels.len())
         .map_err(|error| SaveError::damaged(&dir.join(HEAD), error.to_string()))?;
-    Ok(VectorClassifier { labels, centre, head, calibration: manifest.calibration })
+    Ok(VectorClassifier {
+        labels,
+        centre,
+        head,
+        calibration: manifest.calibration,
+    })
 }
 
 fn read_examples(dir: &Path, manifest: &Manifest) -> Result<Vec<Example>> {
@@ -273,7 +327,10 @@ fn read_examples(dir: &Path, manifest: &Manifest) -> Result<Vec<Example>> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
@@ -297,14 +354,23 @@ fn sync_folder(dir: &Path) {
 /// # Errors
 /// [`SaveError::Exists`] otherwise.
 pub fn check_free(dir: &Path, overwrite: bool) -> Result<(), SaveError> {
-    let exists = |reason: &'static str| Err(SaveError::Exists { path: dir.to_owned(), reason });
+    let exists = |reason: &'static str| {
+        Err(SaveError::Exists {
+            path: dir.to_owned(),
+            reason,
+        })
+    };
     if !dir.exists() {
         return Ok(());
     }
     let Ok(mut entries) = std::fs::read_dir(dir) else {
         return exists("it is not a folder, or cannot be read");
     };
-    match (entries.next().is_none(), dir.join(MANIFEST).exists(), overwrite) {
+    match (
+        entries.next().is_none(),
+        dir.join(MANIFEST).exists(),
+        overwrite,
+    ) {
         (true, ..) | (_, true, true) => Ok(()),
         (_, true, false) => exists("it holds a classifier"),
         (_, false, _) => exists("it holds other files"),
@@ -313,7 +379,11 @@ pub fn check_free(dir: &Path, overwrite: bool) -> Result<(), SaveError> {
 
 /// Renames the finished folder to its place; a classifier that was there is put aside first and
 /// put back if that fails.
-fn put_in_place(temporary: tempfile::TempDir, dir: &Path, overwrite: bool) -> Result<(), SaveError> {
+fn put_in_place(
+    temporary: tempfile::TempDir,
+    dir: &Path,
+    overwrite: bool,
+) -> Result<(), SaveError> {
     let made = temporary.path().to_owned();
     let old = made.with_extension("old");
     let replaces = overwrite && dir.join(MANIFEST).exists();
@@ -326,7 +396,10 @@ fn put_in_place(temporary: tempfile::TempDir, dir: &Path, overwrite: bool) -> Re
         }
         return Err(match error.kind() {
             std::io::ErrorKind::DirectoryNotEmpty | std::io::ErrorKind::AlreadyExists => {
-                SaveError::Exists { path: dir.to_owned(), reason: "another command wrote it meanwhile" }
+                SaveError::Exists {
+                    path: dir.to_owned(),
+                    reason: "another command wrote it meanwhile",
+                }
             }
             _ => SaveError::writing(dir, error),
         });
