@@ -128,6 +128,9 @@ pub struct Fit {
     /// Hidden layers whose vectors are averaged: last, all, 6-12, 3,6 [default: the upper half]
     #[arg(long, value_name = "LAYERS")]
     pub layers: Option<LayerMix>,
+    /// Do not use the labels' names as prior examples
+    #[arg(long)]
+    pub no_label_names: bool,
     /// Start of the mlp: linear (computes what logistic regression computes) or random
     #[arg(long, default_value = "linear", value_parser = parse_start)]
     pub start: Start,
@@ -185,6 +188,7 @@ impl Fit {
         head.validate()?;
         Ok(FitOptions {
             layers: self.layers.clone(),
+            label_names: !self.no_label_names,
             head,
             seed,
         })
