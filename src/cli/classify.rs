@@ -5,14 +5,14 @@ use fewshot::classifier::FewShotClassifier;
 use super::context::Context;
 use super::failure::Failure;
 use super::options::{Examples, Fit, Stream};
-use super::{output, predict};
+use super::{output, predict, stream};
 
 /// Learn from a few labelled examples and label texts with them.
 ///
 /// Without --input and with a terminal, it asks for texts one by one.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  fewshot classify --examples datasets/reviews/few.jsonl --input datasets/reviews/new.txt --format table
+  fewshot classify --examples datasets/reviews/few.jsonl datasets/reviews/new.txt --format table
   fewshot classify --prompt prompts/tickets.toml --input datasets/tickets/new.txt
   cat texts.txt | fewshot classify --examples few.csv --threshold 0.7 > labelled.jsonl")]
 pub struct Args {
@@ -25,13 +25,10 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let names = args.examples.fields.names();
+    stream::check(&args.stream, &names, &args.examples.examples)?;
     let classifier = fit(&args.examples, &args.fit, context)?;
-    predict::label_texts(
-        &classifier,
-        &args.stream,
-        &args.examples.fields.names(),
-        context,
-    )
+    predict::label_texts(&classifier, &args.stream, &names, context)
 }
 
 /// Reads the examples, loads the encoder, fits.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::context::Context;
 use super::failure::Failure;
+use super::interrupt::Polite;
 use super::options::{Fields, Stream};
 use super::stream::{self, Rows};
 use super::vector_file::{VectorFormat, VectorWriter};
@@ -43,11 +44,18 @@ pub struct Args {
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let format = binary_format(&args.output)?;
+    stream::check(
+        &stream_of(args, Some(args.output.clone())),
+        &args.fields.names(),
+        &[],
+    )?;
     let encoder = context.encoder()?;
     args.layers.indices(encoder.layers())?;
     let Some(format) = format else {
         return to_lines(args, &encoder, context);
     };
+    // From before there is a temporary file until after it has its name.
+    let _polite = Polite::new();
     let mut failure = None;
     let written = write_atomically(&args.output, |file| {
         let mut out = VectorWriter::new(file, format, encoder.width())?;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use fewshot::classifier::FewShotClassifier;
-use fewshot::data::{Dataset, visible};
+use fewshot::data::{Dataset, Warning, visible};
 use fewshot::metrics::{Estimate, Report};
 use serde_json::json;
 
@@ -24,7 +24,9 @@ pub struct Args {
     #[command(flatten)]
     examples: Examples,
     /// Folder of a saved classifier, in place of --examples
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["examples", "prompt"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = [
+        "examples", "prompt", "head", "layers", "start", "epochs", "learning_rate", "strength",
+    ])]
     classifier: Option<PathBuf>,
     /// Labelled test texts
     #[arg(long, value_name = "FILE", required = true)]
@@ -37,9 +39,15 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    if args.classifier.is_none() {
+        args.examples.check_given("--classifier")?;
+    }
     let (test, warnings) = Dataset::read(args.test.iter(), None, &args.examples.fields.names())?;
+    // In a test set one text of a label is enough.
+    let odd = |warning: &&Warning| !matches!(warning, Warning::OneExample { .. });
     warnings
         .iter()
+        .filter(odd)
         .for_each(|warning| output::warning(&warning.to_string()));
     let classifier = match &args.classifier {
         Some(dir) => predict::load(dir, context)?,

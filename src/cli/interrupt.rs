@@ -1,17 +1,17 @@
 //! Ctrl-C: at once where nothing is being written, else at the next whole line.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::failure::{Failure, INTERRUPTED};
 
 static ASKED: AtomicBool = AtomicBool::new(false);
-static WRITING: AtomicBool = AtomicBool::new(false);
+static WRITING: AtomicUsize = AtomicUsize::new(0);
 
 /// Sets the handler.
 pub fn install() -> Result<(), Failure> {
     let handler = || {
         let again = ASKED.swap(true, Ordering::SeqCst);
-        if again || !WRITING.load(Ordering::SeqCst) {
+        if again || WRITING.load(Ordering::SeqCst) == 0 {
             std::process::exit(i32::from(INTERRUPTED));
         }
     };
@@ -19,19 +19,19 @@ pub fn install() -> Result<(), Failure> {
         .map_err(|error| Failure::message(format!("cannot handle Ctrl-C: {error}")))
 }
 
-/// While it lives, Ctrl-C only asks; [`asked`] tells. A second one ends the process.
+/// While one lives, Ctrl-C only asks; [`asked`] tells. A second one ends the process.
 pub struct Polite;
 
 impl Polite {
     pub fn new() -> Self {
-        WRITING.store(true, Ordering::SeqCst);
+        WRITING.fetch_add(1, Ordering::SeqCst);
         Self
     }
 }
 
 impl Drop for Polite {
     fn drop(&mut self) {
-        WRITING.store(false, Ordering::SeqCst);
+        WRITING.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -31,7 +31,7 @@ use options::Common;
 #[derive(Parser)]
 #[command(name = "fewshot", version, max_term_width = 100)]
 #[command(
-    after_help = "Try it:\n  fewshot classify --examples datasets/reviews/few.jsonl --input datasets/reviews/new.txt --format table"
+    after_help = "Try it:\n  fewshot classify --examples datasets/reviews/few.jsonl datasets/reviews/new.txt --format table"
 )]
 struct Cli {
     #[command(flatten)]

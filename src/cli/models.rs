@@ -157,12 +157,15 @@ fn get(id: &str, refresh: bool, context: &Context) -> Result<(), Failure> {
 }
 
 fn import(folder: &Path, id: &str, context: &Context) -> Result<(), Failure> {
+    // A folder that cannot be used must not get into the cache; one that is not there is named below.
+    if let Ok(path) = folder.canonicalize() {
+        context.encoder_of(&path.display().to_string(), &context.hub)?;
+    }
     let files = hub::import(folder, id, &context.hub)?;
     files
         .warnings
         .iter()
         .for_each(|warning| output::warning(warning));
-    Encoder::load(&files)?;
     context.note(|| format!("{} imported as {id}", folder.display()));
     print_path(&files.dir)
 }

@@ -1,12 +1,13 @@
 //! Options that several commands share, as they are typed.
 
-use std::path::PathBuf;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fewshot::classifier::FitOptions;
-use fewshot::data::{Dataset, FieldNames, InputFormat, OutputFormat};
+use fewshot::data::{Dataset, Example, FieldNames, InputFormat, OutputFormat, Warning};
 use fewshot::encoder::LayerMix;
-use fewshot::head::{HeadKind, HeadOptions, LinearOptions, MlpOptions, Start};
+use fewshot::head::{HeadError, HeadKind, HeadOptions, LinearOptions, MlpOptions, Start};
 use fewshot::prompt::Prompt;
 
 use super::failure::Failure;
@@ -85,36 +86,74 @@ pub struct Examples {
 impl Examples {
     /// Reads files and prompts together and says what is odd about them.
     pub fn read(&self) -> Result<Dataset, Failure> {
-        if self.examples.is_empty() && self.prompt.is_empty() {
-            let hint =
-                "name a file of labelled texts, for instance --examples datasets/reviews/few.jsonl";
-            return Err(Failure::usage(
-                "neither --examples nor --prompt was given",
-                hint,
-            ));
-        }
+        self.check_given("--prompt")?;
         let mut examples = Vec::new();
         if !self.examples.is_empty() {
-            let (dataset, warnings) =
-                Dataset::read(self.examples.iter(), None, &self.fields.names())?;
-            warnings
-                .iter()
-                .for_each(|warning| output::warning(&warning.to_string()));
+            let names = self.fields.names();
+            let (dataset, warnings) = Dataset::read(self.examples.iter(), None, &names)?;
+            warn(warnings.iter().filter(|warning| is_of_rows(warning)));
             examples.extend_from_slice(dataset.examples());
         }
         for path in &self.prompt {
-            examples.extend(Prompt::read(path)?.examples());
+            for example in Prompt::read(path)?.examples() {
+                refuse_conflict(&examples, &example, path)?;
+                examples.push(example);
+            }
         }
-        // The files' own oddities were told above, with their lines.
-        let (dataset, _) = Dataset::from_examples(examples)?;
+        let (dataset, warnings) = Dataset::from_examples(examples)?;
+        warn(warnings.iter().filter(|warning| !is_of_rows(warning)));
         dataset.check_trainable()?;
         Ok(dataset)
+    }
+
+    /// Refuses a command without examples; `other` is the last option that would do.
+    pub fn check_given(&self, other: &str) -> Result<(), Failure> {
+        if !self.examples.is_empty() || !self.prompt.is_empty() {
+            return Ok(());
+        }
+        let given = match other {
+            "--prompt" => "neither --examples nor --prompt was given".to_owned(),
+            other => format!("none of --examples, --prompt and {other} was given"),
+        };
+        let hint =
+            "name a file of labelled texts, for instance --examples datasets/reviews/few.jsonl";
+        Err(Failure::usage(&given, hint))
     }
 
     /// Whether there are label descriptions only.
     pub fn zero_shot(&self) -> bool {
         self.examples.is_empty() && !self.prompt.is_empty()
     }
+}
+
+fn warn<'w>(warnings: impl Iterator<Item = &'w Warning>) {
+    warnings.for_each(|warning| output::warning(&warning.to_string()));
+}
+
+/// Whether a warning names lines of a file; the others are about all examples together.
+fn is_of_rows(warning: &Warning) -> bool {
+    matches!(
+        warning,
+        Warning::DuplicateText { .. } | Warning::TrimmedLabel { .. }
+    )
+}
+
+/// A description that stands among the examples already, under another label.
+fn refuse_conflict(known: &[Example], new: &Example, path: &Path) -> Result<(), Failure> {
+    let same = |example: &&Example| {
+        example.text.trim() == new.text.trim() && example.label.trim() != new.label.trim()
+    };
+    let Some(other) = known.iter().find(same) else {
+        return Ok(());
+    };
+    let text: String = new.text.trim().chars().take(40).collect();
+    let (path, label, other) = (path.display(), &new.label, &other.label);
+    Err(Failure::Command {
+        message: format!(
+            "{path}: label `{label}` is described by `{text}`, which is labelled `{other}` elsewhere"
+        ),
+        hint: Some("keep one of the two".to_owned()),
+    })
 }
 
 /// How the head is fitted.
@@ -185,13 +224,25 @@ impl Fit {
             linear,
             mlp,
         };
-        head.validate()?;
+        head.validate().map_err(out_of_range)?;
         Ok(FitOptions {
             layers: self.layers.clone(),
             label_names: !self.no_label_names,
             head,
             seed,
         })
+    }
+}
+
+/// Said as clap says it of other values.
+fn out_of_range(error: HeadError) -> Failure {
+    match error {
+        HeadError::Option { name, value, range } => {
+            let option = name.replace('_', "-");
+            let message = format!("invalid value '{value}' for '--{option}': must be {range}");
+            Failure::usage(&message, "leave the option out for its default")
+        }
+        other => other.into(),
     }
 }
 
@@ -229,6 +280,13 @@ impl Stream {
     /// What was named to read, if anything was.
     pub fn source(&self) -> Option<&str> {
         self.input.as_deref().or(self.positional.as_deref())
+    }
+
+    /// Whether a person at a terminal is to be asked for texts.
+    pub fn is_dialogue(&self) -> bool {
+        let results_elsewhere = self.output.is_some() || self.format.is_some();
+        let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        self.source().is_none() && !results_elsewhere && terminal
     }
 
     pub fn output_format(&self) -> OutputFormat {

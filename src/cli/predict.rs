@@ -1,11 +1,13 @@
 //! `fewshot predict`: label texts with a saved classifier; also the output side of `classify`.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use fewshot::classifier::FewShotClassifier;
 use fewshot::data::{FieldNames, Record, output_row, visible};
-use fewshot::hub::HubOptions;
+use fewshot::encoder::{Encoder, EncoderIdentity};
+use fewshot::hub::{HubError, HubOptions};
 use fewshot::saved::SavedClassifier;
 use serde_json::{Map, Value, json};
 
@@ -33,28 +35,38 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let names = args.fields.names();
+    stream::check(&args.stream, &names, &[])?;
     let classifier = load(&args.classifier, context)?;
-    label_texts(&classifier, &args.stream, &args.fields.names(), context)
+    label_texts(&classifier, &args.stream, &names, context)
 }
 
 /// Loads a classifier with the encoder that it was trained with, or the one of `--model`.
 pub fn load(dir: &std::path::Path, context: &Context) -> Result<FewShotClassifier, Failure> {
     let saved = SavedClassifier::read(dir)?;
-    let trained_with = saved.encoder().clone();
     let encoder = match &context.common.model {
         Some(model) => context.encoder_of(model, &context.hub)?,
-        None => {
-            let revision = context.hub.revision.clone().or(trained_with.revision);
-            context.encoder_of(
-                &trained_with.id,
-                &HubOptions {
-                    revision,
-                    ..context.hub.clone()
-                },
-            )?
-        }
+        None => own_encoder(saved.encoder(), context)?,
     };
     Ok(saved.with_encoder(encoder)?)
+}
+
+/// The encoder that a classifier was trained with.
+fn own_encoder(identity: &EncoderIdentity, context: &Context) -> Result<Arc<Encoder>, Failure> {
+    let revision = context.hub.revision.clone().or(identity.revision.clone());
+    let hub = HubOptions {
+        revision,
+        ..context.hub.clone()
+    };
+    match context.encoder_of(&identity.id, &hub) {
+        Err(Failure::Library(fewshot::Error::Hub(HubError::NoFolder { path }))) => {
+            Err(Failure::Command {
+                message: format!("the classifier's encoder is not in {}", path.display()),
+                hint: Some("give the folder that it is in now with --model".to_owned()),
+            })
+        }
+        result => result,
+    }
 }
 
 /// Labels a stream of texts, or asks for them one by one on a terminal.
@@ -64,7 +76,7 @@ pub fn label_texts(
     names: &FieldNames,
     context: &Context,
 ) -> Result<(), Failure> {
-    if args.source().is_none() && std::io::stdin().is_terminal() {
+    if args.is_dialogue() {
         return ask(classifier, args.threshold);
     }
     let mut blank = 0;

@@ -1,7 +1,7 @@
 //! Texts in, one row a text out, in bounded memory: a thread reads ahead while the encoder works.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,43 @@ struct Tally {
     cut: usize,
 }
 
+/// Finds what is wrong with input and output before the work, so that nobody waits for a refusal.
+/// The output must not be one of `others`, which the command reads too.
+pub fn check(args: &Stream, names: &FieldNames, others: &[PathBuf]) -> Result<(), Failure> {
+    let input = Path::new(args.source().unwrap_or("-"));
+    // Pipes can be read once only.
+    if input.is_file() || input.is_dir() || !(input.exists() || input.as_os_str() == "-") {
+        Records::open(input, args.input_format, names)?;
+    }
+    let Some(output) = args.output_file() else {
+        return Ok(());
+    };
+    refuse_same_file("the input", input, output)?;
+    for other in others {
+        refuse_same_file("the examples", other, output)?;
+    }
+    check_folder(output)
+}
+
+fn check_folder(output: &Path) -> Result<(), Failure> {
+    let folder = output.parent().filter(|folder| *folder != Path::new(""));
+    match folder {
+        Some(folder) if !folder.is_dir() => Err(Failure::Command {
+            message: format!(
+                "cannot write {}: there is no folder {}",
+                output.display(),
+                folder.display()
+            ),
+            hint: Some("make the folder, or choose another --output".to_owned()),
+        }),
+        _ if output.is_dir() => Err(DataError::IsADirectory {
+            path: output.to_owned(),
+        }
+        .into()),
+        _ => Ok(()),
+    }
+}
+
 /// Reads `--input`, passes chunks of records to `work`, writes its rows to `--output`.
 pub fn run(
     args: &Stream,
@@ -51,7 +88,6 @@ pub fn run(
     work: impl FnMut(Vec<Record>) -> Result<Rows, Failure>,
 ) -> Result<(), Failure> {
     let input = args.source().unwrap_or("-");
-    refuse_same_file(input, args.output_file().map(AsRef::as_ref))?;
     let (source, mut progress) = Texts::open(input, context.common.quiet);
     let records = open(source, args.input_format, names)?;
     let mut writer = writer(args, names)?;
@@ -200,15 +236,11 @@ impl Tally {
     }
 }
 
-/// Opening the output would empty the input.
-fn refuse_same_file(input: &str, output: Option<&Path>) -> Result<(), Failure> {
-    let same = |output: &Path| {
-        let (a, b) = (Path::new(input).canonicalize(), output.canonicalize());
-        matches!((a, b), (Ok(a), Ok(b)) if a == b && a.is_file())
-    };
-    match output {
-        Some(path) if same(path) => {
-            let message = format!("--output {} is the input itself", path.display());
+/// Opening the output would empty what is still to be read.
+fn refuse_same_file(what: &str, input: &Path, output: &Path) -> Result<(), Failure> {
+    match (input.canonicalize(), output.canonicalize()) {
+        (Ok(a), Ok(b)) if a == b && a.is_file() => {
+            let message = format!("--output {} is {what} itself", output.display());
             Err(Failure::usage(&message, "choose another --output"))
         }
         _ => Ok(()),

@@ -7,6 +7,7 @@ use fewshot::saved::SaveOptions;
 use super::classify;
 use super::context::Context;
 use super::failure::Failure;
+use super::interrupt::Polite;
 use super::options::{Examples, Fit};
 
 /// Learn from a few labelled examples and save the classifier.
@@ -38,6 +39,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     // Before the work, so that nobody waits for a refusal.
     fewshot::saved::check_free(&args.output, args.overwrite)?;
     let classifier = classify::fit(&args.examples, &args.fit, context)?;
+    // A classifier that is half replaced would be lost.
+    let _polite = Polite::new();
     classifier.save(&args.output, options)?;
     context.note(|| {
         let accuracy = match classifier.vectors().calibration().held_out_accuracy {

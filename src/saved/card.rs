@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::classifier::FewShotClassifier;
+use crate::data::visible;
 
 /// The text of `README.md`.
 pub(super) fn write(classifier: &FewShotClassifier) -> String {
@@ -17,7 +18,7 @@ pub(super) fn write(classifier: &FewShotClassifier) -> String {
     for label in classifier.labels().names() {
         let count = counts.get(label.as_str()).copied().unwrap_or(0);
         // Writing to a string cannot fail.
-        let _ = writeln!(card, "| {} | {count} |", label.replace('|', "\\|"));
+        let _ = writeln!(card, "| {} | {count} |", visible(label).replace('|', "\\|"));
     }
     let calibration = classifier.vectors.calibration();
     let held_out = match calibration.held_out_accuracy {

@@ -13,13 +13,25 @@ pub enum SaveError {
         /// The folder.
         path: PathBuf,
     },
-    /// The folder to write is taken.
-    #[error("cannot write {}: {reason}", .path.display())]
+    /// The folder to write holds a classifier.
+    #[error("cannot write {}: it holds a classifier", .path.display())]
     Exists {
         /// The folder.
         path: PathBuf,
+    },
+    /// The folder to write is a file, or cannot be read.
+    #[error("cannot write {}: it is not a folder, or cannot be read", .path.display())]
+    NotAFolder {
         /// What is there.
-        reason: &'static str,
+        path: PathBuf,
+    },
+    /// The folder to write holds something that is no part of a classifier and would be lost.
+    #[error("cannot write {}: it holds other files, such as `{file}`", .path.display())]
+    OtherFiles {
+        /// The folder.
+        path: PathBuf,
+        /// One of them.
+        file: String,
     },
     /// A part is missing.
     #[error("{} is missing", .path.display())]
@@ -69,9 +81,9 @@ pub enum SaveError {
         /// The file.
         path: PathBuf,
         /// Its version.
-        found: u32,
+        found: u64,
         /// The newest known.
-        known: u32,
+        known: u64,
     },
     /// The encoder at hand is not the one of the training.
     #[error(
@@ -123,11 +135,8 @@ impl SaveError {
             Self::NoFolder { .. } | Self::Foreign { .. } => {
                 "name a folder that `fewshot train --output` wrote"
             }
-            Self::Exists {
-                reason: "it holds a classifier",
-                ..
-            } => "choose another --output, or replace it with --overwrite",
-            Self::Exists { .. } => "choose another --output",
+            Self::Exists { .. } => "choose another --output, or replace it with --overwrite",
+            Self::NotAFolder { .. } | Self::OtherFiles { .. } => "choose another --output",
             Self::Missing { .. } | Self::Damaged { .. } => {
                 "copy the folder again from where it was trained, or train it again"
             }

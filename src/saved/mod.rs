@@ -32,16 +32,18 @@ const MANIFEST: &str = "classifier.json";
 const HEAD: &str = "head.safetensors";
 const EXAMPLES: &str = "examples.jsonl";
 const CARD: &str = "README.md";
+/// All that a classifier's folder may hold.
+const PARTS: [&str; 4] = [MANIFEST, HEAD, EXAMPLES, CARD];
 /// What marks the folder as ours.
 const FORMAT: &str = "fewshot-classifier";
 /// The layout that this version writes, and the newest that it reads.
-const VERSION: u32 = 1;
+const VERSION: u64 = 1;
 
 /// `classifier.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Manifest {
     format: String,
-    version: u32,
+    version: u64,
     /// The fewshot that wrote it.
     fewshot: String,
     labels: Vec<String>,
@@ -238,22 +240,17 @@ fn read_manifest(dir: &Path) -> Result<Manifest, SaveError> {
         Err(error) => return Err(SaveError::reading(&path, error)),
     };
     // The mark and the version first: a newer version may have other fields.
-    #[derive(Deserialize)]
-    struct Mark {
-        format: Option<String>,
-        version: Option<u32>,
-    }
     let damaged = |error: serde_json::Error| SaveError::damaged(&path, error.to_string());
-    let mark: Mark = serde_json::from_str(&text).map_err(damaged)?;
-    match (mark.format.as_deref(), mark.version) {
-        (Some(FORMAT), Some(version)) if version > VERSION => {
+    let mark: serde_json::Value = serde_json::from_str(&text).map_err(damaged)?;
+    match (mark["format"].as_str(), mark["version"].as_u64()) {
+        (Some(FORMAT), Some(1..=VERSION)) => {}
+        (Some(FORMAT), Some(found)) if found > VERSION => {
             return Err(SaveError::Newer {
                 path,
-                found: version,
+                found,
                 known: VERSION,
             });
         }
-        (Some(FORMAT), Some(_)) => {}
         _ => return Err(SaveError::Foreign { path }),
     }
     let manifest: Manifest = serde_json::from_str(&text).map_err(damaged)?;
@@ -349,36 +346,38 @@ fn sync_folder(dir: &Path) {
 }
 
 /// Checks that a classifier may be written to `dir`: it does not exist, is an empty folder, or
-/// holds a classifier that may be replaced.
+/// holds a classifier that may be replaced and nothing else.
 ///
 /// # Errors
-/// [`SaveError::Exists`] otherwise.
+/// [`SaveError::Exists`], [`SaveError::NotAFolder`] or [`SaveError::OtherFiles`] otherwise.
 pub fn check_free(dir: &Path, overwrite: bool) -> Result<(), SaveError> {
-    let exists = |reason: &'static str| {
-        Err(SaveError::Exists {
-            path: dir.to_owned(),
-            reason,
-        })
-    };
+    let path = dir.to_owned();
     if !dir.exists() {
         return Ok(());
     }
-    let Ok(mut entries) = std::fs::read_dir(dir) else {
-        return exists("it is not a folder, or cannot be read");
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return Err(SaveError::NotAFolder { path });
     };
-    match (
-        entries.next().is_none(),
-        dir.join(MANIFEST).exists(),
-        overwrite,
-    ) {
-        (true, ..) | (_, true, true) => Ok(()),
-        (_, true, false) => exists("it holds a classifier"),
-        (_, false, _) => exists("it holds other files"),
+    let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+    let foreign = |name: &&std::ffi::OsString| !PARTS.iter().any(|part| *name == part);
+    let classifier = names.iter().any(|name| name == MANIFEST);
+    // In a folder without a classifier even a README.md is somebody else's.
+    let others = names.iter().find(|name| !classifier || foreign(name));
+    match others {
+        Some(file) => Err(SaveError::OtherFiles {
+            path,
+            file: file.to_string_lossy().into_owned(),
+        }),
+        None if classifier && !overwrite => Err(SaveError::Exists { path }),
+        None => Ok(()),
     }
 }
 
-/// Renames the finished folder to its place; a classifier that was there is put aside first and
-/// put back if that fails.
+/// Another command may write the same folder meanwhile; with `overwrite` the last one wins.
+const TRIES: usize = 100;
+
+/// Renames the finished folder to its place. What was there is put aside first, and put back if
+/// that fails.
 fn put_in_place(
     temporary: tempfile::TempDir,
     dir: &Path,
@@ -386,29 +385,56 @@ fn put_in_place(
 ) -> Result<(), SaveError> {
     let made = temporary.path().to_owned();
     let old = made.with_extension("old");
-    let replaces = overwrite && dir.join(MANIFEST).exists();
-    if replaces {
-        std::fs::rename(dir, &old).map_err(|error| SaveError::writing(dir, error))?;
-    }
-    if let Err(error) = std::fs::rename(&made, dir) {
-        if replaces {
-            std::fs::rename(&old, dir).map_err(|error| SaveError::writing(dir, error))?;
-        }
-        return Err(match error.kind() {
-            std::io::ErrorKind::DirectoryNotEmpty | std::io::ErrorKind::AlreadyExists => {
-                SaveError::Exists {
-                    path: dir.to_owned(),
-                    reason: "another command wrote it meanwhile",
+    for _ in 0..TRIES {
+        let aside = overwrite && put_aside(dir, &old)?;
+        match std::fs::rename(&made, dir) {
+            Ok(()) => {
+                // The folder has moved: there is nothing left under the temporary name to remove.
+                let _ = temporary.keep();
+                dir.parent().into_iter().for_each(sync_folder);
+                return remove(&old);
+            }
+            Err(error) if is_taken(&error) => {
+                remove(&old)?;
+                if !overwrite {
+                    break;
                 }
             }
-            _ => SaveError::writing(dir, error),
-        });
+            Err(error) => {
+                if aside {
+                    std::fs::rename(&old, dir).map_err(|error| SaveError::writing(dir, error))?;
+                }
+                return Err(SaveError::writing(dir, error));
+            }
+        }
     }
-    // The folder has moved: there is nothing left under the temporary name to remove.
-    let _ = temporary.keep();
-    dir.parent().into_iter().for_each(sync_folder);
-    if replaces {
-        std::fs::remove_dir_all(&old).map_err(|error| SaveError::writing(&old, error))?;
+    Err(SaveError::Exists {
+        path: dir.to_owned(),
+    })
+}
+
+/// Moves a classifier away; false if there is none, or another command was faster.
+fn put_aside(dir: &Path, old: &Path) -> Result<bool, SaveError> {
+    if !dir.join(MANIFEST).exists() {
+        return Ok(false);
     }
-    Ok(())
+    match std::fs::rename(dir, old) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(SaveError::writing(dir, error)),
+    }
+}
+
+fn is_taken(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{AlreadyExists, DirectoryNotEmpty};
+    matches!(error.kind(), DirectoryNotEmpty | AlreadyExists)
+}
+
+fn remove(old: &Path) -> Result<(), SaveError> {
+    match std::fs::remove_dir_all(old) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(SaveError::writing(old, error))
+        }
+        _ => Ok(()),
+    }
 }

@@ -1,0 +1,13 @@
+//! The command line: the real binary with the tiny encoders of `tests/data`, offline.
+
+mod bad_input;
+mod bad_model;
+mod classify;
+mod embed;
+mod evaluate;
+mod help;
+mod models;
+mod processes;
+mod support;
+mod terminal;
+mod train_predict;

@@ -1,0 +1,101 @@
+//! What happens on a terminal, by way of `script` from util-linux.
+#![cfg(target_os = "linux")]
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use crate::support::{Folder, Outcome, encoder};
+
+/// Types `keys` to a command on a pseudo-terminal; nothing without `script`.
+fn typed(folder: &Folder, line: &str, keys: &str) -> Option<Outcome> {
+    if Command::new("script").arg("--version").output().is_err() {
+        println!("skipped: `script` of util-linux is not there");
+        return None;
+    }
+    let binary = env!("CARGO_BIN_EXE_fewshot");
+    let model = encoder("tiny-mpnet");
+    let call = format!("{binary} {line} --model {}", model.display());
+    let mut command = Command::new("script");
+    command
+        .current_dir(folder.path("."))
+        .args(["-qec", &call, "/dev/null"])
+        .env("TERM", "xterm");
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(keys.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    Some(Outcome::new(&call, output))
+}
+
+#[test]
+fn without_an_input_it_asks_and_answers() {
+    let folder = Folder::new();
+    let line = "classify --head prototype --examples few.jsonl";
+    let Some(outcome) = typed(&folder, line, "the dog\n\nmy money\n\x04") else {
+        return;
+    };
+    assert_eq!(outcome.code, Some(0), "{outcome:#?}");
+    assert!(
+        outcome
+            .stdout
+            .contains("labels: animal, money; type a text and Enter"),
+        "{outcome:#?}"
+    );
+    let answers = outcome
+        .stdout
+        .lines()
+        .filter(|line| line.contains("(animal 0.") || line.contains("(money 0."));
+    assert_eq!(answers.count(), 2, "{outcome:#?}");
+}
+
+#[test]
+fn ctrl_c_ends_the_questions() {
+    let folder = Folder::new();
+    let line = "classify --head prototype --examples few.jsonl";
+    if let Some(outcome) = typed(&folder, line, "the dog\n\x03") {
+        assert_eq!(outcome.code, Some(130), "{outcome:#?}");
+    }
+}
+
+/// Escape sequences in texts, labels and names reach the terminal as symbols.
+#[test]
+fn control_characters_stay_away_from_the_terminal() {
+    let folder = Folder::new();
+    let examples = [
+        ("the dog", "an\x1b[31mimal"),
+        ("my money", "money"),
+        ("a fox", "an\x1b[31mimal"),
+    ];
+    folder.write("few.jsonl", crate::support::example_lines(&examples));
+    folder.write("new.txt", "a \x1b]0;evil\x07 dog \u{9b}2J\n");
+    let outcome = folder
+        .run("classify --head prototype --examples few.jsonl new.txt --format table")
+        .ok();
+    let shown = outcome.stdout.clone() + &outcome.stderr;
+    assert!(
+        !shown.contains(['\x1b', '\x07', '\u{9b}']) && shown.contains("␛]0;evil␇"),
+        "{outcome:#?}"
+    );
+    folder.write(
+        "test.jsonl",
+        crate::support::example_lines(&[("a\x1b[2Jb", "x\x1b[2J")]),
+    );
+    let outcome = folder
+        .run("evaluate --head prototype --examples few.jsonl --test test.jsonl")
+        .ok();
+    assert!(!(outcome.stdout + &outcome.stderr).contains('\x1b'));
+    folder.write("few.jsonl", "{\"text\": \"a\", \"\\u001b[2J\": 1}\n");
+    let outcome = folder
+        .run("classify --examples few.jsonl new.txt")
+        .failed(1);
+    assert!(
+        !outcome.stderr.contains('\x1b') && outcome.stderr.contains('␛'),
+        "{outcome:#?}"
+    );
+}
