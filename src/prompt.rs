@@ -70,7 +70,7 @@ struct RawPrompt {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a description or a list of them")]
 enum Descriptions {
     One(String),
     Several(Vec<String>),
@@ -88,7 +88,7 @@ impl Prompt {
         })?;
         let raw: RawPrompt = toml::from_str(&text).map_err(|error| PromptError::Invalid {
             path: path.to_owned(),
-            reason: error.to_string().trim().to_owned(),
+            reason: one_line(&error, &text),
         })?;
         let labels = raw
             .labels
@@ -137,6 +137,14 @@ impl Prompt {
         };
         self.labels.iter().flat_map(of).collect()
     }
+}
+
+/// The parser's own words without its picture of the place, which takes several lines.
+fn one_line(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.unwrap_or_default().matches('\n').count() + 1;
+    let words: Vec<&str> = error.message().lines().collect();
+    format!("line {line}: {}", words.join(", "))
 }
 
 impl Descriptions {

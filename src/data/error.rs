@@ -282,6 +282,9 @@ impl DataError {
             }
             Self::Utf16 { path } => return Some(convert_hint("UTF-16", path)),
             Self::InvalidUtf8 { at } => return Some(convert_hint("WINDOWS-1252", &at.path)),
+            Self::Empty { .. } => {
+                "write one example a line, like {\"text\": \"...\", \"label\": \"...\"}"
+            }
             Self::LineTooLong { .. } => "look for a missing line end or quotation mark",
             Self::UnexpectedJson { .. } => {
                 "write {\"label\": [\"text\", ...]} or [{\"text\": ..., \"label\": ...}]; \

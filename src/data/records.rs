@@ -190,7 +190,7 @@ fn read_jsonl(
     while let Some(line) = lines.next(max_bytes)? {
         if !line.trim().is_empty() {
             let at = lines.place();
-            return record_from_object(parse(&line, &at)?, names, &at).map(Some);
+            return record_from_object(parse(without_end(&line), &at)?, names, &at).map(Some);
         }
     }
     Ok(None)

@@ -303,6 +303,11 @@ impl RawConfig {
             let reason = format!("{name} is {value}, not between 1 and {LARGEST}");
             return Err(EncoderError::config(path, reason));
         }
+        let epsilon = self.layer_norm_eps;
+        if !(0.0..1.0).contains(&epsilon) {
+            let reason = format!("layer_norm_eps is {epsilon}, not between 0 and 1");
+            return Err(EncoderError::config(path, reason));
+        }
         if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             let reason = format!(
                 "hidden_size {} is no multiple of num_attention_heads {}",
