@@ -58,7 +58,7 @@ struct Row {
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let options = args.fit.options(context.common.seed, false)?;
+    let options = args.fit.options(context.common.seed, None)?;
     let (train, _) = Dataset::read(args.train.iter(), None, &args.fields.names())?;
     let (test, _) = Dataset::read(args.test.iter(), None, &args.fields.names())?;
     train.check_trainable()?;
