@@ -174,13 +174,13 @@ pub struct Fit {
     #[arg(long, default_value = "linear", value_parser = parse_start)]
     pub start: Start,
     /// Most passes of the mlp over the examples [default: 20; 200 with --start random]
-    #[arg(long, value_name = "N")]
+    #[arg(long, allow_negative_numbers = true, value_name = "N")]
     pub epochs: Option<usize>,
     /// Step of AdamW [default: 0.0003]
-    #[arg(long, value_name = "X")]
+    #[arg(long, allow_negative_numbers = true, value_name = "X")]
     pub learning_rate: Option<f64>,
     /// Inverse strength of logistic regression's penalty [default: 10]
-    #[arg(long, value_name = "X")]
+    #[arg(long, allow_negative_numbers = true, value_name = "X")]
     pub strength: Option<f64>,
 }
 
@@ -267,7 +267,7 @@ pub struct Stream {
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<OutputFormat>,
     /// Give no label to a text whose best probability is below P
-    #[arg(long, value_name = "P", value_parser = parse_probability)]
+    #[arg(long, allow_negative_numbers = true, value_name = "P", value_parser = parse_probability)]
     pub threshold: Option<f32>,
 }
 

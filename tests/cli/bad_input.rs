@@ -80,7 +80,32 @@ fn one_text_with_two_labels_in_examples_and_prompt() {
     let outcome = folder
         .run(&format!("{CLASSIFY} --prompt p.toml new.txt"))
         .failed(1);
-    outcome.says(&["p.toml", "`money`", "`animal`"]);
+    outcome.says(&[
+        "p.toml: label `money` is described by `fish, dog, cat, fox`, which is labelled `animal`",
+        "hint: keep one of the two",
+    ]);
+}
+
+/// What is odd about examples and descriptions together is said, not what each lacks alone.
+#[test]
+fn oddities_are_those_of_examples_and_prompt_together() {
+    let folder = Folder::new();
+    let few = [
+        ("the dog", "animal"),
+        ("my money", "money"),
+        ("send money", "money"),
+    ];
+    folder.write("few.jsonl", example_lines(&few));
+    folder.write(
+        "p.toml",
+        "[labels]\nanimal = 'a fox'\nMoney = ['an invoice', 'a bill']\n",
+    );
+    let outcome = folder
+        .run(&format!("{CLASSIFY} --prompt p.toml new.txt"))
+        .ok();
+    let warnings: Vec<&str> = outcome.stderr.lines().collect();
+    let expected = "warning: labels `Money` and `money` differ only in case; kept as two";
+    assert_eq!(warnings, [expected]);
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn numbers_that_do_not_fit_the_weights() {
 fn too_few_layers_are_refused_too() {
     with_config("num_hidden_layers", 2.into())
         .failed(1)
-        .says(&["num_hidden_layers"]);
+        .says(&["holds more layers than the 2 of config.json"]);
 }
 
 #[test]

@@ -1,17 +1,21 @@
 //! `fewshot embed`: vectors in files.
 
 use fewshot::encoder::{Encoder, LayerMix};
-use fewshot::hub::{HubOptions, resolve};
+use fewshot::hub::ModelFiles;
 
 use crate::support::{Folder, TEXTS, encoder, rows};
 
 /// The vectors as the library gives them, scaled to length 1 as tiny-mpnet's modules say.
 fn expected(model: &str, normalised: bool) -> Vec<Vec<f32>> {
-    let files = resolve(
-        &encoder(model).display().to_string(),
-        &HubOptions::default(),
-    )
-    .unwrap();
+    let dir = encoder(model);
+    let files = ModelFiles {
+        id: model.to_owned(),
+        weights: dir.join("model.safetensors"),
+        commit: None,
+        weights_sha256: String::new(),
+        warnings: Vec::new(),
+        dir,
+    };
     let encoded = Encoder::load(&files)
         .unwrap()
         .encode(&TEXTS, &LayerMix::Last)

@@ -47,6 +47,7 @@ fn the_examples_of_the_help_parse() {
             let call = line.split("fewshot ").last().unwrap();
             let call = call.split(['|', '>']).next().unwrap();
             let folder = Folder::new();
+            assert!(line.len() <= 98, "folded: {line}");
             let outcome = Outcome::new(
                 call,
                 folder
@@ -100,7 +101,7 @@ fn wrong_usage_exits_with_two() {
             "`2` is no probability between 0 and 1",
         ),
         ("classify --examples few.jsonl --threshold nan", "nan"),
-        ("classify --examples few.jsonl --epochs -1", "-1"),
+        ("classify --examples few.jsonl --epochs -1", "--epochs"),
         (
             "classify --examples few.jsonl --learning-rate 0",
             "learning",

@@ -40,6 +40,8 @@ pub fn binary() -> Command {
     }
     // Nothing listens there: a call to the network would fail at once.
     command.env("HF_ENDPOINT", "http://127.0.0.1:1");
+    // Where checksums of weights are remembered.
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command.env_remove("RAYON_NUM_THREADS");
     command
 }
@@ -139,6 +141,8 @@ pub fn example_lines(examples: &[(&str, &str)]) -> String {
 /// How a command ended and what it said.
 #[derive(Debug)]
 pub struct Outcome {
+    /// What was run, for messages.
+    #[allow(dead_code)]
     pub line: String,
     pub code: Option<i32>,
     pub stdout: String,

@@ -1,7 +1,7 @@
 //! What happens on a terminal, by way of `script` from util-linux.
 #![cfg(target_os = "linux")]
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use crate::support::{Folder, Outcome, encoder};
@@ -26,10 +26,19 @@ fn typed(folder: &Folder, line: &str, keys: &str) -> Option<Outcome> {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    // Keys typed before the question would meet a terminal that is not set up yet.
+    let mut shown = Vec::new();
+    let mut screen = child.stdout.take().unwrap();
+    let mut byte = [0];
+    while !shown.ends_with(b"> ") && screen.read(&mut byte).unwrap() == 1 {
+        shown.push(byte[0]);
+    }
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(keys.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
     drop(stdin);
+    screen.read_to_end(&mut shown).unwrap();
+    let mut output = child.wait_with_output().unwrap();
+    output.stdout = shown;
     Some(Outcome::new(&call, output))
 }
 
