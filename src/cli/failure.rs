@@ -19,7 +19,7 @@ pub const INTERRUPTED: u8 = 130;
 #[derive(Debug)]
 pub enum Failure {
     /// The library says so.
-    Library(fewshot::Error),
+    Library(Box<fewshot::Error>),
     /// The command itself, with a cure perhaps.
     Command {
         message: String,
@@ -35,7 +35,7 @@ macro_rules! from_library {
     ($($error:ty),*) => {
         $(impl From<$error> for Failure {
             fn from(error: $error) -> Self {
-                Self::Library(error.into())
+                Self::Library(Box::new(error.into()))
             }
         })*
     };
@@ -68,8 +68,7 @@ impl Failure {
     /// Says why on standard error, and gives the exit code.
     pub fn report(self) -> ExitCode {
         match self {
-            // The reader has gone, `head` for one: there is nobody to tell.
-            Self::Library(fewshot::Error::Data(DataError::ClosedPipe { .. })) => ExitCode::SUCCESS,
+            Self::Library(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
             Self::Library(error) => {
                 output::error(&sentence(&error), error.hint().as_deref());
                 ExitCode::FAILURE
@@ -88,6 +87,11 @@ impl Failure {
             }
         }
     }
+}
+
+/// The reader has gone, `head` for one: there is nobody to tell.
+fn is_closed_pipe(error: &fewshot::Error) -> bool {
+    matches!(error, fewshot::Error::Data(DataError::ClosedPipe { .. }))
 }
 
 /// The error and what lies behind it, in one line.

@@ -58,14 +58,21 @@ fn own_encoder(identity: &EncoderIdentity, context: &Context) -> Result<Arc<Enco
         revision,
         ..context.hub.clone()
     };
-    match context.encoder_of(&identity.id, &hub) {
-        Err(Failure::Library(fewshot::Error::Hub(HubError::NoFolder { path }))) => {
-            Err(Failure::Command {
-                message: format!("the classifier's encoder is not in {}", path.display()),
-                hint: Some("give the folder that it is in now with --model".to_owned()),
-            })
-        }
-        result => result,
+    let loaded = context.encoder_of(&identity.id, &hub);
+    loaded.map_err(|failure| match failure {
+        Failure::Library(error) => moved(*error),
+        other => other,
+    })
+}
+
+/// An encoder in a folder may have been put elsewhere.
+fn moved(error: fewshot::Error) -> Failure {
+    let fewshot::Error::Hub(HubError::NoFolder { path }) = error else {
+        return error.into();
+    };
+    Failure::Command {
+        message: format!("the classifier's encoder is not in {}", path.display()),
+        hint: Some("give the folder that it is in now with --model".to_owned()),
     }
 }
 

@@ -144,8 +144,7 @@ impl FewShotClassifier {
         let centre = &self.vectors.centre;
         let centre = Tensor::from_slice(centre, centre.len(), &Device::Cpu);
         tensors.insert("centre".to_owned(), centre.map_err(head::HeadError::from)?);
-        let bytes =
-            safetensors::serialize(tensors.iter().map(|(name, tensor)| (name, tensor)), None);
+        let bytes = safetensors::serialize(&tensors, None);
         Ok(bytes.map_err(|error| SaveError::damaged(Path::new(HEAD), error.to_string()))?)
     }
 }
