@@ -6,10 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::folds::folds;
 use crate::head::{HeadError, HeadKind, HeadOptions};
 use crate::matrix::Matrix;
 use crate::softmax::{argmax, mean_loss};
+use crate::support::Support;
 
 /// Most parts that the support set is split into.
 const MOST_FOLDS: usize = 8;
@@ -33,36 +33,24 @@ pub struct Calibration {
 /// # Errors
 /// As [`HeadOptions::fit`].
 pub(crate) fn calibrate(
-    features: &Matrix,
-    classes: &[usize],
-    ways: usize,
+    support: &Support,
     options: &HeadOptions,
     seed: u64,
 ) -> Result<Calibration, HeadError> {
     // The perceptron starts as the linear head and stays near it: the linear head stands for it
     // here, in a hundredth of the time.
-    let kind = if options.kind == HeadKind::Prototype {
-        options.kind
-    } else {
-        HeadKind::Linear
+    let kind = match options.kind {
+        HeadKind::Mlp => HeadKind::Linear,
+        other => other,
     };
     let options = HeadOptions {
         kind,
         ..options.clone()
     };
     let mut parts = Vec::new();
-    for fold in folds(classes, ways, MOST_FOLDS, seed) {
-        let pick = |rows: &[usize]| rows.iter().map(|&row| classes[row]).collect::<Vec<_>>();
-        let head = options.fit(
-            &features.select(&fold.train),
-            &pick(&fold.train),
-            ways,
-            seed,
-        )?;
-        parts.push((
-            head.logits(&features.select(&fold.held_out))?,
-            pick(&fold.held_out),
-        ));
+    for split in support.splits(MOST_FOLDS, seed) {
+        let head = options.fit(&split.support, seed)?;
+        parts.push((head.logits(&split.held_out)?, split.truth));
     }
     if parts.is_empty() {
         return Ok(Calibration {
@@ -86,7 +74,7 @@ pub(crate) fn calibrate(
     let right: usize = parts.iter().map(right).sum();
     Ok(Calibration {
         temperature: golden_section(cost, -RANGE, RANGE).exp(),
-        held_out_accuracy: Some(right as f64 / classes.len() as f64),
+        held_out_accuracy: Some(right as f64 / support.examples() as f64),
     })
 }
 
@@ -126,7 +114,8 @@ mod tests {
                 .map(|&class| [gap * (class as f32 - 0.5), random.normal(), random.normal()])
                 .collect();
             let features = Matrix::from_rows(&rows).expect("rows");
-            calibrate(&features, &classes, 2, &HeadOptions::default(), 1).expect("fits")
+            let support = Support::new(features, classes.clone(), 2).expect("complete");
+            calibrate(&support, &HeadOptions::default(), 1).expect("fits")
         };
         let (signal, noise) = (of(9.0), of(0.0));
         assert!(

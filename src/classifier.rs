@@ -10,18 +10,33 @@ use crate::data::{Dataset, Example, LabelSet};
 use crate::encoder::{Encoder, EncoderIdentity, LayerMix, Note};
 use crate::head::{HeadKind, HeadOptions};
 use crate::matrix::Matrix;
+use crate::prompt::label_names;
 use crate::softmax::argmax;
 use crate::vectors::VectorClassifier;
 
 /// How a classifier is fitted.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FitOptions {
     /// Hidden layers that are averaged; default [`Encoder::default_layers`].
     pub layers: Option<LayerMix>,
+    /// Whether the labels' names are prior examples, where they have words; default true. See
+    /// [`label_names`].
+    pub label_names: bool,
     /// The head and its training.
     pub head: HeadOptions,
-    /// Of everything random; the same seed, data and machine give the same bytes.
+    /// Of everything random; the same seed, data and machine give the same bytes. Default 42.
     pub seed: u64,
+}
+
+impl Default for FitOptions {
+    fn default() -> Self {
+        Self {
+            layers: None,
+            label_names: true,
+            head: HeadOptions::default(),
+            seed: 42,
+        }
+    }
 }
 
 /// A text classifier learned from a few examples.
@@ -65,14 +80,33 @@ impl FewShotClassifier {
             .layers
             .clone()
             .unwrap_or_else(|| encoder.default_layers());
-        let texts: Vec<&str> = dataset.examples().iter().map(|e| e.text.as_str()).collect();
-        let start = Instant::now();
-        let encoded = encoder.encode(&texts, &layers)?;
-        let encode = start.elapsed();
         let labels = dataset.labels().clone();
-        let (head, seed) = (&options.head, options.seed);
-        let vectors =
-            VectorClassifier::fit(&encoded.vectors, &dataset.classes(), labels, head, seed)?;
+        let names = if options.label_names {
+            label_names(&labels)
+        } else {
+            Vec::new()
+        };
+        let all = dataset.examples().iter().chain(&names);
+        let texts: Vec<&str> = all.map(|example| example.text.as_str()).collect();
+        let start = Instant::now();
+        let mut encoded = encoder.encode(&texts, &layers)?;
+        let encode = start.elapsed();
+        let prior = encoded.vectors.split_off(dataset.examples().len());
+        encoded
+            .notes
+            .retain(|note| note.text < dataset.examples().len());
+        let prior_classes: Vec<usize> = names
+            .iter()
+            .filter_map(|example| labels.class(&example.label))
+            .collect();
+        let vectors = VectorClassifier::fit(
+            &encoded.vectors,
+            &dataset.classes(),
+            (!names.is_empty()).then_some((&prior, prior_classes.as_slice())),
+            labels,
+            &options.head,
+            options.seed,
+        )?;
         let timing = FitTiming {
             encode,
             head: start.elapsed() - encode,

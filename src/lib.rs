@@ -7,7 +7,6 @@ pub mod classifier;
 pub mod data;
 pub mod encoder;
 mod error;
-mod folds;
 pub mod head;
 pub mod hub;
 mod matmul;
@@ -17,6 +16,7 @@ pub mod prompt;
 pub mod random;
 pub mod saved;
 mod softmax;
+pub mod support;
 pub mod vectors;
 
 pub use calibration::Calibration;

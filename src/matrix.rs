@@ -100,6 +100,29 @@ impl Matrix {
         }
     }
 
+    /// Puts the rows of another matrix below its own.
+    ///
+    /// # Panics
+    /// If the other has another number of columns.
+    pub fn extend(&mut self, other: &Self) {
+        assert_eq!(
+            self.columns, other.columns,
+            "columns of matrices one below the other"
+        );
+        self.values.extend_from_slice(&other.values);
+    }
+
+    /// Takes the rows from `row` on away and gives them.
+    ///
+    /// # Panics
+    /// If `row` is above [`Matrix::rows`].
+    pub fn split_off(&mut self, row: usize) -> Self {
+        Self {
+            columns: self.columns,
+            values: self.values.split_off(row * self.columns),
+        }
+    }
+
     /// The mean of all rows; zeros if there is no row.
     #[must_use]
     pub fn mean_row(&self) -> Vec<f32> {

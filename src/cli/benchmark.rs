@@ -1,12 +1,15 @@
 //! `fewshot benchmark`: mean accuracy over seeded draws of few examples.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use fewshot::data::Dataset;
+use fewshot::FitOptions;
+use fewshot::data::{Dataset, Example};
 use fewshot::encoder::{Encoder, LayerMix};
 use fewshot::head::{HeadKind, HeadOptions};
 use fewshot::matrix::Matrix;
+use fewshot::prompt::label_names;
 use fewshot::vectors::VectorClassifier;
 use serde_json::json;
 
@@ -55,7 +58,7 @@ struct Row {
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let options = args.fit.options(context.common.seed, false)?;
+    let options = args.fit.options(context.common.seed, None)?;
     let (train, _) = Dataset::read(args.train.iter(), None, &args.fields.names())?;
     let (test, _) = Dataset::read(args.test.iter(), None, &args.fields.names())?;
     train.check_trainable()?;
@@ -65,8 +68,38 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         .layers
         .clone()
         .unwrap_or_else(|| encoder.default_layers());
-    let vectors = Embedded::new(&encoder, &layers, &draws, &test)?;
-    let rows = measure(args, &draws, &test, &vectors, &options)?;
+    let names = if options.label_names {
+        label_names(train.labels())
+    } else {
+        Vec::new()
+    };
+    let drawn = draws
+        .iter()
+        .flat_map(|(_, datasets)| datasets)
+        .flat_map(Dataset::examples);
+    let vectors = Embedded::new(
+        &encoder,
+        &layers,
+        drawn.chain(test.examples()).chain(&names),
+    )?;
+    let bench = Bench {
+        vectors: &vectors,
+        test: &test,
+        names: &names,
+        options: &options,
+    };
+    let one = [options.head.kind];
+    let heads = if args.heads.is_empty() {
+        &one[..]
+    } else {
+        &args.heads
+    };
+    let mut rows = Vec::new();
+    for (shots, datasets) in &draws {
+        for &kind in heads {
+            rows.push(bench.row(*shots, datasets, kind)?);
+        }
+    }
     if args.json {
         return output::print_json(&document(&rows, &encoder, &layers, &options, &test));
     }
@@ -86,25 +119,19 @@ fn draws(args: &Args, train: &Dataset) -> Result<Vec<(usize, Vec<Dataset>)>, Fai
 
 /// Vectors of every text that is needed, each embedded once.
 struct Embedded {
-    places: std::collections::HashMap<String, usize>,
+    places: HashMap<String, usize>,
     vectors: Matrix,
 }
 
 impl Embedded {
-    fn new(
+    fn new<'t>(
         encoder: &Encoder,
         layers: &LayerMix,
-        draws: &[(usize, Vec<Dataset>)],
-        test: &Dataset,
+        examples: impl Iterator<Item = &'t Example>,
     ) -> Result<Self, Failure> {
-        let drawn = draws.iter().flat_map(|(_, datasets)| datasets);
-        let all = drawn
-            .chain([test])
-            .flat_map(Dataset::examples)
-            .map(|example| &example.text);
-        let mut places = std::collections::HashMap::new();
+        let mut places = HashMap::new();
         let mut texts = Vec::new();
-        for text in all {
+        for Example { text, .. } in examples {
             places.entry(text.clone()).or_insert_with(|| {
                 texts.push(text.as_str());
                 texts.len() - 1
@@ -114,56 +141,67 @@ impl Embedded {
         Ok(Self { places, vectors })
     }
 
-    fn of(&self, dataset: &Dataset) -> Matrix {
-        let rows: Vec<usize> = dataset
-            .examples()
-            .iter()
-            .map(|e| self.places[&e.text])
-            .collect();
+    fn of(&self, examples: &[Example]) -> Matrix {
+        let rows: Vec<usize> = examples.iter().map(|e| self.places[&e.text]).collect();
         self.vectors.select(&rows)
     }
 }
 
-fn measure(
-    args: &Args,
-    draws: &[(usize, Vec<Dataset>)],
-    test: &Dataset,
-    vectors: &Embedded,
-    options: &fewshot::classifier::FitOptions,
-) -> Result<Vec<Row>, Failure> {
-    let test_vectors = vectors.of(test);
-    let mut rows = Vec::new();
-    let one = [options.head.kind];
-    let heads = if args.heads.is_empty() {
-        &one[..]
-    } else {
-        &args.heads
-    };
-    for (shots, datasets) in draws {
-        for &kind in heads {
-            let head = HeadOptions {
-                kind,
-                ..options.head.clone()
-            };
-            let mut row = Row {
-                shots: *shots,
-                head: kind,
-                accuracies: Vec::new(),
-                fit_seconds: Vec::new(),
-            };
-            for (seed, dataset) in datasets.iter().enumerate() {
-                let start = Instant::now();
-                let (features, labels) = (vectors.of(dataset), dataset.labels().clone());
-                let seed = options.seed + seed as u64;
-                let fitted =
-                    VectorClassifier::fit(&features, &dataset.classes(), labels, &head, seed)?;
-                row.fit_seconds.push(start.elapsed().as_secs_f64());
-                row.accuracies.push(accuracy(&fitted, &test_vectors, test)?);
-            }
-            rows.push(row);
+/// What every fit of a benchmark shares.
+struct Bench<'a> {
+    vectors: &'a Embedded,
+    test: &'a Dataset,
+    names: &'a [Example],
+    options: &'a FitOptions,
+}
+
+impl Bench<'_> {
+    /// All draws of one number of shots with one head.
+    fn row(&self, shots: usize, draws: &[Dataset], kind: HeadKind) -> Result<Row, Failure> {
+        let head = HeadOptions {
+            kind,
+            ..self.options.head.clone()
+        };
+        let test = self.vectors.of(self.test.examples());
+        let (mut accuracies, mut fit_seconds) = (Vec::new(), Vec::new());
+        for (draw, dataset) in draws.iter().enumerate() {
+            let start = Instant::now();
+            let classifier = self.fit(dataset, &head, self.options.seed + draw as u64)?;
+            fit_seconds.push(start.elapsed().as_secs_f64());
+            accuracies.push(accuracy(&classifier, &test, self.test)?);
         }
+        Ok(Row {
+            shots,
+            head: kind,
+            accuracies,
+            fit_seconds,
+        })
     }
-    Ok(rows)
+
+    fn fit(
+        &self,
+        dataset: &Dataset,
+        head: &HeadOptions,
+        seed: u64,
+    ) -> Result<VectorClassifier, Failure> {
+        let labels = dataset.labels().clone();
+        let vectors = self.vectors.of(dataset.examples());
+        let prior = self.vectors.of(self.names);
+        let prior_classes: Vec<usize> = self
+            .names
+            .iter()
+            .filter_map(|name| labels.class(&name.label))
+            .collect();
+        let prior = (!self.names.is_empty()).then_some((&prior, prior_classes.as_slice()));
+        Ok(VectorClassifier::fit(
+            &vectors,
+            &dataset.classes(),
+            prior,
+            labels,
+            head,
+            seed,
+        )?)
+    }
 }
 
 fn accuracy(
@@ -208,7 +246,7 @@ fn document(
     rows: &[Row],
     encoder: &Encoder,
     layers: &LayerMix,
-    options: &fewshot::classifier::FitOptions,
+    options: &FitOptions,
     test: &Dataset,
 ) -> serde_json::Value {
     let row = |row: &Row| {
@@ -220,6 +258,7 @@ fn document(
             "encoder": encoder.identity(),
             "layers": layers,
             "head": options.head,
+            "label_names": options.label_names,
             "seed": options.seed,
             "test_texts": test.examples().len(),
         },

@@ -37,7 +37,7 @@ pub fn fit(
     fit: &Fit,
     context: &Context,
 ) -> Result<FewShotClassifier, Failure> {
-    let options = fit.options(context.common.seed, examples.zero_shot())?;
+    let options = fit.options(context.common.seed, Some(examples))?;
     let dataset = examples.read()?;
     let encoder = context.encoder()?;
     let classifier = FewShotClassifier::fit(encoder, &dataset, &options)?;

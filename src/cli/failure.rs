@@ -68,6 +68,7 @@ impl Failure {
     /// Says why on standard error, and gives the exit code.
     pub fn report(self) -> ExitCode {
         match self {
+            // The reader has gone, `head` for one: there is nobody to tell.
             Self::Library(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
             Self::Library(error) => {
                 output::error(&sentence(&error), error.hint().as_deref());
@@ -89,7 +90,6 @@ impl Failure {
     }
 }
 
-/// The reader has gone, `head` for one: there is nobody to tell.
 fn is_closed_pipe(error: &fewshot::Error) -> bool {
     matches!(error, fewshot::Error::Data(DataError::ClosedPipe { .. }))
 }

@@ -167,6 +167,9 @@ pub struct Fit {
     /// Hidden layers whose vectors are averaged: last, all, 6-12, 3,6 [default: the upper half]
     #[arg(long, value_name = "LAYERS")]
     pub layers: Option<LayerMix>,
+    /// Do not use the labels' names as prior examples; with --prompt they are not used anyway
+    #[arg(long)]
+    pub no_label_names: bool,
     /// Start of the mlp: linear (computes what logistic regression computes) or random
     #[arg(long, default_value = "linear", value_parser = parse_start)]
     pub start: Start,
@@ -193,7 +196,9 @@ fn parse_start(text: &str) -> Result<Start, String> {
 const RANDOM_EPOCHS: usize = 200;
 
 impl Fit {
-    pub fn options(&self, seed: u64, zero_shot: bool) -> Result<FitOptions, Failure> {
+    /// Names and descriptions of the labels do the same work, and descriptions do it better: with
+    /// `--prompt` the names are left out.
+    pub fn options(&self, seed: u64, examples: Option<&Examples>) -> Result<FitOptions, Failure> {
         let defaults = MlpOptions::default();
         let epochs = if self.start == Start::Random {
             RANDOM_EPOCHS
@@ -211,7 +216,7 @@ impl Fit {
             strength: self.strength.unwrap_or(linear.strength),
             ..linear
         };
-        let usual = if zero_shot {
+        let usual = if examples.is_some_and(Examples::zero_shot) {
             HeadKind::Prototype
         } else {
             HeadKind::default()
@@ -224,6 +229,7 @@ impl Fit {
         head.validate().map_err(out_of_range)?;
         Ok(FitOptions {
             layers: self.layers.clone(),
+            label_names: !self.no_label_names && examples.is_none_or(|e| e.prompt.is_empty()),
             head,
             seed,
         })

@@ -58,21 +58,22 @@ fn own_encoder(identity: &EncoderIdentity, context: &Context) -> Result<Arc<Enco
         revision,
         ..context.hub.clone()
     };
-    let loaded = context.encoder_of(&identity.id, &hub);
-    loaded.map_err(|failure| match failure {
-        Failure::Library(error) => moved(*error),
-        other => other,
-    })
+    context
+        .encoder_of(&identity.id, &hub)
+        .map_err(|failure| match failure {
+            Failure::Library(error) => moved_away(*error),
+            other => other,
+        })
 }
 
-/// An encoder in a folder may have been put elsewhere.
-fn moved(error: fewshot::Error) -> Failure {
-    let fewshot::Error::Hub(HubError::NoFolder { path }) = error else {
-        return error.into();
-    };
-    Failure::Command {
-        message: format!("the classifier's encoder is not in {}", path.display()),
-        hint: Some("give the folder that it is in now with --model".to_owned()),
+/// A folder that is gone can only be given anew.
+fn moved_away(error: fewshot::Error) -> Failure {
+    match error {
+        fewshot::Error::Hub(HubError::NoFolder { path }) => Failure::Command {
+            message: format!("the classifier's encoder is not in {}", path.display()),
+            hint: Some("give the folder that it is in now with --model".to_owned()),
+        },
+        other => other.into(),
     }
 }
 

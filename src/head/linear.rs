@@ -13,6 +13,7 @@ use super::{
 use crate::matmul::{Threads, View, matmul};
 use crate::matrix::Matrix;
 use crate::softmax::softmax_f64;
+use crate::support::Support;
 
 /// How logistic regression is fitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,12 +57,10 @@ pub struct Linear {
 
 impl Linear {
     /// Fits; deterministic, no randomness.
-    ///
-    /// # Shapes
-    /// As [`super::HeadOptions::fit`].
     #[must_use]
-    pub fn fit(features: &Matrix, classes: &[usize], ways: usize, options: &LinearOptions) -> Self {
-        let problem = Problem::new(features, classes, ways, options.strength);
+    pub fn fit(support: &Support, options: &LinearOptions) -> Self {
+        let (features, ways) = (support.features(), support.ways());
+        let problem = Problem::new(support, options.strength);
         let parameters = minimise(&problem, options.max_steps);
         let (weight, bias) = parameters.split_at(ways * features.columns());
         let weight = weight.iter().map(|&value| value as f32).collect();
@@ -142,7 +141,8 @@ struct Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
-    fn new(features: &Matrix, classes: &'a [usize], ways: usize, strength: f64) -> Self {
+    fn new(support: &'a Support, strength: f64) -> Self {
+        let features = support.features();
         let values = features
             .values()
             .iter()
@@ -150,9 +150,9 @@ impl<'a> Problem<'a> {
             .collect();
         Self {
             features: values,
-            classes,
+            classes: support.classes(),
             width: features.columns(),
-            ways,
+            ways: support.ways(),
             penalty: 1.0 / strength,
         }
     }
@@ -347,26 +347,24 @@ mod tests {
     const MARGINS: [f32; 6] = [
         -2.611_095_4,
         -2.326_469_5,
-        -0.869_422_98,
+        -0.869_423,
         1.238_968_3,
         1.393_325_2,
         3.501_716_5,
     ];
 
-    fn random_problem(seed: u64, rows: usize, width: usize, ways: usize) -> (Matrix, Vec<usize>) {
+    fn random_support(seed: u64, rows: usize, width: usize, ways: usize) -> Support {
         let mut random = Random::new(seed);
         let values = (0..rows * width).map(|_| random.normal()).collect();
         let classes = (0..rows).map(|row| row % ways).collect();
-        (
-            Matrix::from_values(width, values).expect("whole rows"),
-            classes,
-        )
+        let features = Matrix::from_values(width, values).expect("whole rows");
+        Support::new(features, classes, ways).expect("complete")
     }
 
     #[test]
     fn gradient_agrees_with_finite_differences() {
-        let (features, classes) = random_problem(1, 9, 4, 3);
-        let problem = Problem::new(&features, &classes, 3, 0.7);
+        let support = random_support(1, 9, 4, 3);
+        let problem = Problem::new(&support, 0.7);
         let mut random = Random::new(2);
         let at: Vec<f64> = (0..problem.len())
             .map(|_| f64::from(random.normal()))
@@ -386,8 +384,8 @@ mod tests {
 
     #[test]
     fn reaches_the_minimum() {
-        let (features, classes) = random_problem(3, 60, 20, 5);
-        let problem = Problem::new(&features, &classes, 5, 10.0);
+        let support = random_support(3, 60, 20, 5);
+        let problem = Problem::new(&support, 10.0);
         let found = minimise(&problem, 500);
         let mut gradient = vec![0.0; found.len()];
         problem.evaluate(&found, &mut gradient);
@@ -401,7 +399,8 @@ mod tests {
             strength: 2.0,
             max_steps: 500,
         };
-        let head = Linear::fit(&features, &[0, 0, 0, 1, 1, 1], 2, &options);
+        let support = Support::new(features.clone(), vec![0, 0, 0, 1, 1, 1], 2).expect("complete");
+        let head = Linear::fit(&support, &options);
         let logits = head.logits(&features).expect("same width");
         let margins: Vec<f32> = logits.iter_rows().map(|row| row[1] - row[0]).collect();
         assert!(

@@ -18,6 +18,7 @@ pub use mlp::{Mlp, MlpOptions, Start};
 pub use prototype::Prototype;
 
 use crate::matrix::Matrix;
+use crate::support::Support;
 
 /// What can go wrong with a head.
 #[derive(Debug, thiserror::Error)]
@@ -42,13 +43,8 @@ pub enum HeadError {
         found: usize,
     },
     /// Features and classes do not go together.
-    #[error("{features} rows of features, {classes} classes of examples")]
-    Count {
-        /// Rows of features.
-        features: usize,
-        /// Number of class indices.
-        classes: usize,
-    },
+    #[error("there must be one class a row of features, and every class at least once")]
+    Support,
     /// A saved head lacks a tensor, or one has another shape.
     #[error("tensor `{name}` of the head is missing or has another shape")]
     Tensor {
@@ -133,32 +129,16 @@ impl HeadOptions {
         self.mlp.validate()
     }
 
-    /// Fits a head.
-    ///
-    /// # Shapes
-    /// - `features`: `[examples, width]`
-    /// - `classes`: one index below `ways` an example; every class at least once
+    /// Fits a head; its features are `[rows, width]`.
     ///
     /// # Errors
     /// If an option is out of range, or training diverges.
-    pub fn fit(
-        &self,
-        features: &Matrix,
-        classes: &[usize],
-        ways: usize,
-        seed: u64,
-    ) -> Result<Box<dyn Head>, HeadError> {
+    pub fn fit(&self, support: &Support, seed: u64) -> Result<Box<dyn Head>, HeadError> {
         self.validate()?;
-        if features.rows() != classes.len() {
-            return Err(HeadError::Count {
-                features: features.rows(),
-                classes: classes.len(),
-            });
-        }
         Ok(match self.kind {
-            HeadKind::Linear => Box::new(Linear::fit(features, classes, ways, &self.linear)),
-            HeadKind::Prototype => Box::new(Prototype::fit(features, classes, ways)),
-            HeadKind::Mlp => Box::new(Mlp::fit(features, classes, ways, self, seed)?),
+            HeadKind::Linear => Box::new(Linear::fit(support, &self.linear)),
+            HeadKind::Prototype => Box::new(Prototype::fit(support)),
+            HeadKind::Mlp => Box::new(Mlp::fit(support, self, seed)?),
         })
     }
 }

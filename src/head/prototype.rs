@@ -6,6 +6,7 @@
 
 use super::{Head, HeadError, HeadKind, Tensors, check_width, saved, to_matrix, to_tensor};
 use crate::matrix::{Matrix, normalise};
+use crate::support::Support;
 
 /// Cosine similarity is multiplied by this to make logits; the temperature of the calibration
 /// then sets how sure they sound.
@@ -20,13 +21,11 @@ pub struct Prototype {
 
 impl Prototype {
     /// Averages the examples of each class.
-    ///
-    /// # Shapes
-    /// As [`super::HeadOptions::fit`].
     #[must_use]
-    pub fn fit(features: &Matrix, classes: &[usize], ways: usize) -> Self {
+    pub fn fit(support: &Support) -> Self {
+        let (features, ways) = (support.features(), support.ways());
         let mut means = Matrix::zeros(ways, features.columns());
-        for (row, &class) in features.iter_rows().zip(classes) {
+        for (row, &class) in features.iter_rows().zip(support.classes()) {
             let mean = means.row_mut(class);
             mean.iter_mut()
                 .zip(row)
@@ -84,7 +83,7 @@ mod tests {
     #[test]
     fn the_nearest_mean_wins() {
         let features = Matrix::from_rows(&[[1.0, 0.1], [0.9, -0.1], [0.0, 1.0]]).expect("rows");
-        let head = Prototype::fit(&features, &[0, 0, 1], 2);
+        let head = Prototype::fit(&Support::new(features, vec![0, 0, 1], 2).expect("complete"));
         let logits = head.logits(&Matrix::from_rows(&[[5.0, 0.0], [0.1, 0.9]]).expect("rows"));
         let logits = logits.expect("same width");
         assert!((logits.row(0)[0] - SCALE).abs() < 1e-4 && logits.row(0)[1].abs() < 1e-4);
