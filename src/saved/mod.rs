@@ -351,11 +351,11 @@ fn sync_folder(dir: &Path) {
 /// [`SaveError::Exists`], [`SaveError::NotAFolder`] or [`SaveError::OtherFiles`] otherwise.
 pub fn check_free(dir: &Path, overwrite: bool) -> Result<(), SaveError> {
     let path = dir.to_owned();
-    if !dir.exists() {
-        return Ok(());
-    }
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return Err(SaveError::NotAFolder { path });
+    // Asked once only: another command may move the folder away between two questions.
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(_) => return Err(SaveError::NotAFolder { path }),
     };
     let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
     let foreign = |name: &&std::ffi::OsString| !PARTS.iter().any(|part| *name == part);

@@ -143,6 +143,7 @@ fn writers(folder: &Folder, count: usize, extra: &str) -> usize {
     predict(folder).ok();
     // No half folder is left.
     assert_eq!(folder.names(), ["few.jsonl", "new.txt", "saved"]);
+    println!("{ends:#?}");
     ends.iter().filter(|end| end.code == Some(0)).count()
 }
 
