@@ -351,11 +351,11 @@ fn sync_folder(dir: &Path) {
 /// [`SaveError::Exists`], [`SaveError::NotAFolder`] or [`SaveError::OtherFiles`] otherwise.
 pub fn check_free(dir: &Path, overwrite: bool) -> Result<(), SaveError> {
     let path = dir.to_owned();
-    if !dir.exists() {
-        return Ok(());
-    }
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return Err(SaveError::NotAFolder { path });
+    // Asked once only: another command may move the folder away between two questions.
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(_) => return Err(SaveError::NotAFolder { path }),
     };
     let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
     let foreign = |name: &&std::ffi::OsString| !PARTS.iter().any(|part| *name == part);
@@ -435,5 +435,40 @@ fn remove(old: &Path) -> Result<(), SaveError> {
             Err(SaveError::writing(old, error))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes and puts in place a folder that stands for a classifier.
+    fn put(dir: &Path, overwrite: bool) -> Result<(), SaveError> {
+        let parent = dir.parent().expect("a folder in a folder");
+        let temporary = tempfile::tempdir_in(parent).expect("a folder");
+        std::fs::write(temporary.path().join(MANIFEST), "{}").expect("written");
+        put_in_place(temporary, dir, overwrite)
+    }
+
+    #[test]
+    fn writers_that_overwrite_each_other_all_succeed() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let dir = parent.path().join("saved");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..200).for_each(|_| put(&dir, true).expect("put in place")));
+            }
+        });
+        let left: Vec<_> = std::fs::read_dir(parent.path()).expect("there").collect();
+        assert!(left.len() == 1 && dir.join(MANIFEST).exists(), "{left:?}");
+    }
+
+    #[test]
+    fn without_overwriting_the_first_one_stays() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let dir = parent.path().join("saved");
+        put(&dir, false).expect("put in place");
+        assert!(matches!(put(&dir, false), Err(SaveError::Exists { .. })));
+        assert!(dir.join(MANIFEST).exists());
     }
 }

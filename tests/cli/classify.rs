@@ -265,7 +265,7 @@ fn label_descriptions_are_added_to_the_examples() {
         .ok()
         .stdout;
     let all = folder
-        .run("classify --head linear --examples all.jsonl new.txt")
+        .run("classify --head linear --examples all.jsonl --no-label-names new.txt")
         .ok()
         .stdout;
     assert_eq!(together, all);
@@ -273,6 +273,17 @@ fn label_descriptions_are_added_to_the_examples() {
         together,
         folder.run(&format!("{LINEAR} new.txt")).ok().stdout
     );
+}
+
+#[test]
+fn the_names_of_the_labels_count_unless_switched_off() {
+    let folder = Folder::new();
+    let with = folder.run(&format!("{LINEAR} new.txt")).ok().stdout;
+    let without = folder
+        .run(&format!("{LINEAR} --no-label-names new.txt"))
+        .ok()
+        .stdout;
+    assert_ne!(with, without);
 }
 
 #[test]

@@ -167,8 +167,19 @@ fn training_options_do_not_go_with_a_saved_classifier() {
     folder
         .run("train --head linear --examples few.jsonl --output saved")
         .ok();
-    let line = "evaluate --classifier saved --test test.jsonl --head prototype";
-    folder.run(line).failed(2).says(&["--head", "--classifier"]);
+    for option in [
+        "--head prototype",
+        "--layers 1",
+        "--no-label-names",
+        "--epochs 3",
+        "--strength 1",
+        "--learning-rate 0.1",
+        "--start random",
+    ] {
+        let line = format!("evaluate --classifier saved --test test.jsonl {option}");
+        let name = option.split(' ').next().unwrap();
+        folder.run(&line).failed(2).says(&[name, "--classifier"]);
+    }
 }
 
 #[test]

@@ -111,7 +111,10 @@ fn wrong_usage_exits_with_two() {
             "learning",
         ),
         ("classify --examples few.jsonl --strength -3", "strength"),
-        ("classify --examples few.jsonl --epochs 0", "epochs"),
+        (
+            "classify --examples few.jsonl --epochs 1000000000",
+            "epochs",
+        ),
         ("classify --examples few.jsonl --layers 5-2", "5-2"),
         ("classify --examples few.jsonl --layers x", "`x`"),
         ("classify --examples few.jsonl --head forest", "forest"),

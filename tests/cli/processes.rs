@@ -88,7 +88,7 @@ fn memory_stays_bounded() {
         .unwrap();
     let kilobytes: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
     println!("peak {kilobytes} kB");
-    assert!(kilobytes < 150_000, "{kilobytes} kB");
+    assert!(kilobytes < 60_000, "{kilobytes} kB");
 }
 
 fn lines_in(folder: &Folder, name: &str) -> usize {
