@@ -173,7 +173,7 @@ pub struct Fit {
     /// Start of the mlp: linear (computes what logistic regression computes) or random
     #[arg(long, default_value = "linear", value_parser = parse_start)]
     pub start: Start,
-    /// Most passes of the mlp over the examples [default: 20; 200 with --start random]
+    /// Most passes of the mlp over the examples [default: 15; 200 with --start random]
     #[arg(long, allow_negative_numbers = true, value_name = "N")]
     pub epochs: Option<usize>,
     /// Step of AdamW [default: 0.0003]

@@ -44,7 +44,7 @@ pub enum Start {
 pub struct MlpOptions {
     /// Where training starts; default [`Start::Linear`].
     pub start: Start,
-    /// Most passes over the support set, 0 to 10,000; default 20 (200 is apt for a random start).
+    /// Most passes over the support set, 0 to 10,000; default 15 (200 is apt for a random start).
     /// From a linear start, held-out examples choose how many of them are kept.
     pub epochs: usize,
     /// AdamW's step, above 0; default 3e-4.
@@ -59,7 +59,7 @@ impl Default for MlpOptions {
     fn default() -> Self {
         Self {
             start: Start::Linear,
-            epochs: 20,
+            epochs: 15,
             learning_rate: 3e-4,
             weight_decay: 0.01,
             batch: 64,
