@@ -1,5 +1,6 @@
 //! What can go wrong, as types; the command line turns them into sentences.
 
+use crate::active::PolicyError;
 use crate::data::DataError;
 use crate::encoder::EncoderError;
 use crate::head::HeadError;
@@ -32,6 +33,9 @@ pub enum Error {
     /// Saving or loading a classifier.
     #[error(transparent)]
     Save(#[from] SaveError),
+    /// Reading or writing a policy.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
 }
 
 impl Error {
@@ -45,6 +49,7 @@ impl Error {
             Self::Head(error) => error.hint(),
             Self::Prompt(error) => error.hint(),
             Self::Save(error) => error.hint(),
+            Self::Policy(error) => error.hint(),
         }
     }
 }

@@ -33,6 +33,7 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod active;
 mod calibration;
 pub mod classifier;
 pub mod data;

@@ -79,6 +79,12 @@ impl Matrix {
         &self.values
     }
 
+    /// The values themselves, row after row.
+    #[must_use]
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+
     /// All values, to be changed.
     pub fn values_mut(&mut self) -> &mut [f32] {
         &mut self.values

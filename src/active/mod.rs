@@ -1,0 +1,28 @@
+//! Active learning: which text a person should label next.
+//!
+//! A [`Pool`] of embedded texts, a [`Learner`] that takes answers in, and a [`Strategy`] that
+//! chooses the next text; which strategy, the agent's policy says, learned on tasks whose labels are
+//! known.
+
+mod clusters;
+mod environment;
+mod learner;
+mod policy;
+mod pool;
+pub mod q_learning;
+mod ridge;
+mod scores;
+mod state;
+mod statistics;
+mod strategy;
+mod task;
+mod training;
+
+pub use environment::{Environment, Oracle};
+pub use learner::Learner;
+pub use policy::{Policy, PolicyError, Training};
+pub use pool::Pool;
+pub use state::State;
+pub use strategy::Strategy;
+pub use task::{Labelled, Sample, Task};
+pub use training::{Trained, TrainingOptions, train_policy};
