@@ -15,13 +15,13 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// `kernel` is `[texts, texts]`, cosines of vectors of length 1.
+    /// `kernel` is `[texts, texts]`, similarities, 1 on the diagonal.
     pub fn new(kernel: &Matrix) -> Self {
         let texts = kernel.rows();
         let mut distances = Vec::with_capacity(texts * texts.saturating_sub(1) / 2);
         for (text, row) in kernel.iter_rows().enumerate() {
-            // Two equal vectors may have a cosine just above 1.
-            let distance = |&cosine: &f32| (2.0 - 2.0 * cosine).max(0.0).sqrt();
+            // Two equal texts may have a similarity just above 1.
+            let distance = |&similarity: &f32| (2.0 - 2.0 * similarity).max(0.0).sqrt();
             distances.extend(row[text + 1..].iter().map(distance));
         }
         let tree = linkage(&mut distances, texts, Method::Ward);

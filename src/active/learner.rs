@@ -215,6 +215,7 @@ impl Learner {
             Strategy::Typical => Some(self.typical()),
             Strategy::Rep => self.best(&self.uncovered(&vec![1.0; self.pool.len()])),
             Strategy::Urep => self.best(&self.uncovered(&self.doubts(1.5))),
+            Strategy::Focus => self.best(&self.uncovered(&self.doubts(1.05))),
             Strategy::Ted => self.reduction(&vec![1.0; self.pool.len()]),
             Strategy::Uted => self.reduction(&self.doubts(1.0)),
             Strategy::Diverse => self.best(&self.nearest.iter().map(|k| -k).collect::<Vec<_>>()),

@@ -1,7 +1,7 @@
 //! The actions: ways to choose the text that is to be labelled next.
 //!
-//! `x` runs over the texts that may be asked, `j` over all texts of the pool; `K` is their cosine
-//! similarity, `Σ` the covariance that remains after the labels (see [`super::Learner`]), and
+//! `x` runs over the texts that may be asked, `j` over all texts of the pool; `K` is their similarity
+//! (see [`super::Pool`]), `Σ` the covariance that remains after the labels (see [`super::Learner`]), and
 //! `margin_j` the difference between the two highest probabilities of text `j`, 0 before two classes
 //! are known. Ties go to the lowest index.
 
@@ -29,6 +29,9 @@ pub enum Strategy {
     Rep,
     /// [`Strategy::Rep`] with text `j` weighted by 1.5 − margin_j.
     Urep,
+    /// [`Strategy::Rep`] with text `j` weighted by 1.05 − margin_j: hardly any weight on what is
+    /// certain.
+    Focus,
     /// Transductive experimental design: max Σ_j Σ_xj² / (Σ_xx + λ), the variance that a label at `x`
     /// takes from all texts (Yu, Bi & Tresp 2006).
     Ted,
@@ -43,13 +46,14 @@ pub enum Strategy {
 
 impl Strategy {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Random,
         Self::Margin,
         Self::Entropy,
         Self::Typical,
         Self::Rep,
         Self::Urep,
+        Self::Focus,
         Self::Ted,
         Self::Uted,
         Self::Diverse,
@@ -66,6 +70,7 @@ impl Strategy {
             Self::Typical => "typical",
             Self::Rep => "rep",
             Self::Urep => "urep",
+            Self::Focus => "focus",
             Self::Ted => "ted",
             Self::Uted => "uted",
             Self::Diverse => "diverse",
@@ -83,6 +88,7 @@ impl Strategy {
             Self::Typical => "typical of a group that has no label yet",
             Self::Rep => "stands for many texts that no label covers yet",
             Self::Urep => "stands for many texts that are not yet covered or not yet certain",
+            Self::Focus => "stands for many texts that are uncertain",
             Self::Ted => "its label tells most about all texts",
             Self::Uted => "its label tells most about the uncertain texts",
             Self::Diverse => "unlike anything labelled so far",

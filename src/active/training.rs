@@ -20,7 +20,8 @@ use crate::random::Random;
 /// How a policy is trained.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingOptions {
-    /// What the agent may do; default margin, rep, urep and uted.
+    /// What the agent may do; default margin, rep, urep, focus and
+    /// uted.
     pub actions: Vec<Strategy>,
     /// Rollouts in all; default 10,000.
     pub rollouts: usize,
@@ -47,6 +48,7 @@ impl Default for TrainingOptions {
                 Strategy::Margin,
                 Strategy::Rep,
                 Strategy::Urep,
+                Strategy::Focus,
                 Strategy::Uted,
             ],
             rollouts: 10_000,
