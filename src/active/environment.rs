@@ -32,19 +32,17 @@ impl<'s> Environment<'s> {
     /// Before the first label, when all classes are equally likely.
     #[must_use]
     pub fn new(sample: &'s Sample, oracle: Oracle, budget: usize, seed: u64) -> Self {
-        let mut learner = Learner::new(sample.pool.clone());
-        (0..sample.ways).for_each(|_| {
-            learner.add_class();
-        });
-        Self {
+        let mut world = Self {
             sample,
-            learner,
+            learner: learner_of(sample),
             oracle,
             budget,
             random: Random::named(seed, "environment"),
             rows: Matrix::default(),
             accuracy: 1.0 / sample.ways.max(1) as f64,
-        }
+        };
+        world.judge();
+        world
     }
 
     /// The labels so far and what follows from them.
@@ -60,7 +58,8 @@ impl<'s> Environment<'s> {
     }
 
     /// Share of the test texts that are classified rightly; a class without an answer is never
-    /// given, so that its texts are errors. 1/ways before the first answer.
+    /// given, so that its texts are errors. Before the first answer it is what the classes' names
+    /// give, or 1/ways without them.
     #[must_use]
     pub fn accuracy(&self) -> f64 {
         self.accuracy
@@ -118,10 +117,11 @@ impl<'s> Environment<'s> {
 
     fn judge(&mut self) {
         let truth = &self.sample.test_classes;
-        if self.learner.answers().is_empty() || truth.is_empty() {
+        let blind = self.learner.answers().is_empty() && self.sample.expected.rows() == 0;
+        if blind || truth.is_empty() {
             return;
         }
-        let given = self.learner.decide(&self.rows);
+        let given = self.learner.decide(&self.rows, &self.sample.test_expected);
         let right = given
             .iter()
             .zip(truth)
@@ -129,4 +129,15 @@ impl<'s> Environment<'s> {
             .count();
         self.accuracy = right as f64 / truth.len() as f64;
     }
+}
+
+fn learner_of(sample: &Sample) -> Learner {
+    if sample.expected.rows() > 0 {
+        return Learner::informed(sample.pool.clone(), sample.expected.clone());
+    }
+    let mut learner = Learner::new(sample.pool.clone());
+    (0..sample.ways).for_each(|_| {
+        learner.add_class();
+    });
+    learner
 }

@@ -36,6 +36,8 @@ pub struct Learner {
     rows: Matrix,
     /// `[ways, texts]`.
     scores: Matrix,
+    /// Scores before any answer, `[ways, texts]`; no rows without expectations.
+    expected: Matrix,
     /// `[texts]`: similarity to the nearest answered text, −1 before there is one.
     nearest: Vec<f32>,
     /// Made when a strategy first needs it.
@@ -63,10 +65,28 @@ impl Learner {
             open: vec![true; texts],
             rows: Matrix::default(),
             scores: Matrix::zeros(0, texts),
+            expected: Matrix::zeros(0, texts),
             nearest: vec![-1.0; texts],
             covariance: None,
             pool,
         }
+    }
+
+    /// With classes of which something is known before any answer, such as their names.
+    ///
+    /// `expected` are scores, `[ways, texts]`, as [`super::Expectations`] gives them; answers are fitted
+    /// as corrections of them. Classes that are added later expect nothing.
+    ///
+    /// # Panics
+    /// If there is not one column a text.
+    #[must_use]
+    pub fn informed(pool: Arc<Pool>, expected: Matrix) -> Self {
+        assert!(expected.columns() == pool.len(), "one column a text");
+        let mut learner = Self::new(pool);
+        learner.ridge = Ridge::informed(expected.rows());
+        learner.scores = expected.clone();
+        learner.expected = expected;
+        learner
     }
 
     /// The texts.
@@ -109,7 +129,8 @@ impl Learner {
         let pool = Arc::clone(&self.pool);
         let similarities = pool.similarities(text);
         let known = self.answers.iter().map(|&(other, _)| similarities[other]);
-        self.ridge.add(known, class);
+        let expected = self.expected.iter_rows().map(|row| row[text]).collect();
+        self.ridge.add(known, class, expected);
         self.answers.push((text, class));
         self.add_row(similarities);
         self.score();
@@ -142,11 +163,19 @@ impl Learner {
     }
 
     fn score(&mut self) {
-        self.scores = if self.answers.is_empty() {
-            Matrix::zeros(self.ridge.ways(), self.pool.len())
+        self.scores = self.scores_of(&self.rows, &self.expected, self.pool.len());
+    }
+
+    /// `[ways, texts]`, from the answers' similarities to the texts and what was expected of them.
+    fn scores_of(&self, rows: &Matrix, expected: &Matrix, texts: usize) -> Matrix {
+        let mut scores = if self.answers.is_empty() {
+            Matrix::zeros(self.ridge.ways(), texts)
         } else {
-            self.ridge.scores(&self.rows)
+            self.ridge.scores(rows)
         };
+        let known = scores.values_mut().iter_mut().zip(expected.values());
+        known.for_each(|(score, expected)| *score += expected);
+        scores
     }
 
     /// Takes a text out of those that may be asked: it was skipped, or nobody is sure.
@@ -169,22 +198,21 @@ impl Learner {
         State::of(self.answers.len())
     }
 
-    /// Probabilities of the classes for one text, 0 for classes without an answer; empty before the
-    /// first answer. The temperature is fixed: they order texts and are not calibrated.
+    /// Probabilities of the classes for one text, 0 for classes of which nothing is known; empty if
+    /// none is known. The temperature is fixed: they order texts and are not calibrated.
     ///
     /// # Panics
     /// If there is no such text.
     #[must_use]
     pub fn probabilities(&self, text: usize) -> Vec<f32> {
-        if self.answers.is_empty() {
+        if self.ridge.known() == 0 {
             return Vec::new();
         }
-        let counts = self.ridge.counts();
-        let score = |(class, &count): (usize, &usize)| match count {
-            0 => f32::NEG_INFINITY,
-            _ => SHARPNESS * self.scores.row(class)[text],
+        let score = |class: usize| match self.ridge.knows(class) {
+            true => SHARPNESS * self.scores.row(class)[text],
+            false => f32::NEG_INFINITY,
         };
-        softmax(counts.iter().enumerate().map(score).collect())
+        softmax((0..self.ridge.ways()).map(score).collect())
     }
 
     /// The class that the other answers give to each answered text; `None` for the only one of its
@@ -195,9 +223,10 @@ impl Learner {
     }
 
     /// The classes given to texts outside the pool; `rows` are the answered texts' similarities to
-    /// them, `[answers, others]`.
-    pub(super) fn decide(&self, rows: &Matrix) -> Vec<usize> {
-        self.ridge.decide(&self.ridge.scores(rows))
+    /// them, `[answers, others]`, `expected` their scores before any answer.
+    pub(super) fn decide(&self, rows: &Matrix, expected: &Matrix) -> Vec<usize> {
+        let scores = self.scores_of(rows, expected, expected.columns());
+        self.ridge.decide(&scores)
     }
 
     /// The next text to ask for; `None` if there is none left.
@@ -205,7 +234,7 @@ impl Learner {
         if self.is_used_up() {
             return None;
         }
-        let certain = self.ridge.seen() < 2;
+        let certain = self.ridge.known() < 2;
         match strategy {
             Strategy::Margin | Strategy::Entropy if certain => self.draw(random),
             Strategy::Diverse if self.chosen.is_empty() => self.draw(random),
@@ -265,7 +294,7 @@ impl Learner {
 
     /// `most − margin` of each text.
     fn doubts(&self, most: f32) -> Vec<f32> {
-        if self.ridge.seen() < 2 {
+        if self.ridge.known() < 2 {
             return vec![most; self.pool.len()];
         }
         self.each(|probabilities| most - margin(probabilities))
@@ -341,7 +370,7 @@ impl Learner {
     /// of the last layer is (probabilities − one-hot of the guess) ⊗ features, and for answered texts
     /// the one-hot of the answer.
     fn gradients(&self) -> Vec<f32> {
-        if self.ridge.seen() < 2 {
+        if self.ridge.known() < 2 {
             return self
                 .nearest
                 .iter()

@@ -6,6 +6,7 @@
 
 mod clusters;
 mod environment;
+mod expectations;
 mod learner;
 mod policy;
 mod pool;
@@ -20,6 +21,7 @@ mod task;
 mod training;
 
 pub use environment::{Environment, Oracle};
+pub use expectations::Expectations;
 pub use learner::Learner;
 pub use policy::{Policy, PolicyError, Training};
 pub use pool::Pool;
@@ -27,4 +29,4 @@ pub use simulation::{Chooser, Curve, SimulationOptions, simulate};
 pub use state::State;
 pub use strategy::Strategy;
 pub use task::{Labelled, Sample, Task};
-pub use training::{Trained, TrainingOptions, train_policy};
+pub use training::{Log, Trained, TrainingOptions, train_policy};

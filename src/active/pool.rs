@@ -95,7 +95,7 @@ impl Pool {
     /// If the width is another.
     #[must_use]
     pub fn similarities_to(&self, others: &Matrix) -> Matrix {
-        let others = centred(others, &self.centre);
+        let others = self.features_of(others);
         let cosines = inner(&self.features, &others, Threads::One);
         let share = share(&self.cosines);
         let mut similarities = product(&self.cosines, &cosines, Threads::One);
@@ -113,6 +113,16 @@ impl Pool {
             .collect();
         rescale(&mut similarities, &self.scale, &scale);
         similarities
+    }
+
+    /// `[texts, width]`, centred and of length 1.
+    pub(super) fn features(&self) -> &Matrix {
+        &self.features
+    }
+
+    /// Other vectors, treated alike.
+    pub(super) fn features_of(&self, vectors: &Matrix) -> Matrix {
+        centred(vectors, &self.centre)
     }
 
     /// The texts' Ward clusters, computed when first asked for.
@@ -151,7 +161,7 @@ fn rescale(matrix: &mut Matrix, rows: &[f32], columns: &[f32]) {
 }
 
 /// `[a.rows, b.rows]`, the inner product of each row with each.
-fn inner(a: &Matrix, b: &Matrix, threads: Threads) -> Matrix {
+pub(super) fn inner(a: &Matrix, b: &Matrix, threads: Threads) -> Matrix {
     let width = a.columns().max(1);
     let (rows, columns) = (a.rows(), b.rows());
     let (a, b) = (

@@ -1,7 +1,8 @@
 //! The classifier in the loop: kernel ridge regression, refitted with each label in well under a
 //! millisecond.
 //!
-//! Targets are one-hot minus 1/(classes seen), without intercept. With `K` the similarities of the
+//! Targets are one-hot minus 1/(known classes), without intercept, less what was expected of a text
+//! before any label. With `K` the similarities of the
 //! labelled texts, the scores of other texts are `k (K + λI)⁻¹ Y` (Saunders, Gammerman & Vovk 1998).
 //! A label adds one row to the Cholesky factor of `K + λI`; nothing is factored anew.
 
@@ -17,6 +18,10 @@ pub(super) struct Ridge {
     /// Rows of the lower triangular Cholesky factor of `K + λI`.
     factor: Vec<Vec<f64>>,
     classes: Vec<usize>,
+    /// What was expected of each point, `[points][ways]`; empty without expectations.
+    expected: Vec<Vec<f32>>,
+    /// Whether there are expectations, so that classes without a point are known too.
+    informed: bool,
     /// How many points each class has.
     counts: Vec<usize>,
     /// `(K + λI)⁻¹ Y`, `[ways, points]`; zeros for classes without a point.
@@ -42,13 +47,34 @@ impl Ridge {
         &self.counts
     }
 
-    /// Number of classes that have a point.
-    pub fn seen(&self) -> usize {
-        self.counts.iter().filter(|&&count| count > 0).count()
+    /// With expectations: scores that each text has before any label, `[ways]`.
+    pub fn informed(ways: usize) -> Self {
+        let mut ridge = Self {
+            informed: true,
+            ..Self::default()
+        };
+        (0..ways).for_each(|_| ridge.add_class());
+        ridge
     }
 
-    /// Adds a point of a known class. `similarities` are those to the points before it, in order.
-    pub fn add(&mut self, similarities: impl Iterator<Item = f32>, class: usize) {
+    /// Whether a class may be given: it has a point, or something is expected of it.
+    pub fn knows(&self, class: usize) -> bool {
+        self.informed || self.counts[class] > 0
+    }
+
+    /// Number of classes that may be given.
+    pub fn known(&self) -> usize {
+        (0..self.ways()).filter(|&class| self.knows(class)).count()
+    }
+
+    /// Adds a point of a class. `similarities` are those to the points before it, in order;
+    /// `expected` has a score a class, or is empty.
+    pub fn add(
+        &mut self,
+        similarities: impl Iterator<Item = f32>,
+        class: usize,
+        expected: Vec<f32>,
+    ) {
         let mut row: Vec<f64> = Vec::with_capacity(self.len() + 1);
         for (similarity, other) in similarities.zip(&self.factor) {
             let known = dot(&row, other);
@@ -59,22 +85,30 @@ impl Ridge {
         row.push(own.max(f64::EPSILON).sqrt());
         self.factor.push(row);
         self.classes.push(class);
+        self.expected.push(expected);
         self.counts[class] += 1;
         self.weights = self.fit();
     }
 
-    /// The target of a point of `class` in the column of `column`.
-    fn target(&self, class: usize, column: usize) -> f64 {
-        f64::from(u8::from(class == column)) - 1.0 / self.seen().max(1) as f64
+    /// The target of point `at` in the column of a class.
+    fn target(&self, at: usize, column: usize) -> f64 {
+        f64::from(u8::from(self.classes[at] == column)) - 1.0 / self.known().max(1) as f64
+    }
+
+    fn expected(&self, at: usize, column: usize) -> f64 {
+        self.expected[at]
+            .get(column)
+            .copied()
+            .map_or(0.0, f64::from)
     }
 
     fn fit(&self) -> Vec<Vec<f64>> {
         let weights = |column: usize| {
-            if self.counts[column] == 0 {
+            if !self.knows(column) {
                 return vec![0.0; self.len()];
             }
-            let targets = self.classes.iter().map(|&class| self.target(class, column));
-            self.solve(targets.collect())
+            let residual = |at: usize| self.target(at, column) - self.expected(at, column);
+            self.solve((0..self.len()).map(residual).collect())
         };
         (0..self.ways()).map(weights).collect()
     }
@@ -95,7 +129,8 @@ impl Ridge {
         b
     }
 
-    /// Scores, `[ways, texts]`, of texts whose similarities to the points are `[points, texts]`.
+    /// Scores, `[ways, texts]`, of texts whose similarities to the points are `[points, texts]`, less
+    /// what was expected of them.
     pub fn scores(&self, similarities: &Matrix) -> Matrix {
         let texts = similarities.columns();
         let mut scores = Matrix::zeros(self.ways(), texts);
@@ -116,13 +151,13 @@ impl Ridge {
         scores
     }
 
-    /// The class with the highest score for each column of `[ways, texts]` among those seen; the
-    /// lowest index of equals, 0 before any is seen.
+    /// The class with the highest score for each column of `[ways, texts]` among those known;
+    /// the lowest index of equals, 0 before any is known.
     pub fn decide(&self, scores: &Matrix) -> Vec<usize> {
         let mut best = vec![f32::NEG_INFINITY; scores.columns()];
         let mut classes = vec![0; scores.columns()];
         for (class, row) in scores.iter_rows().enumerate() {
-            if self.counts[class] == 0 {
+            if !self.knows(class) {
                 continue;
             }
             for ((best, given), &score) in best.iter_mut().zip(&mut classes).zip(row) {
@@ -142,11 +177,13 @@ impl Ridge {
         let mut scores = Matrix::zeros(self.ways(), self.len());
         for (column, weights) in self.weights.iter().enumerate() {
             for (at, weight) in weights.iter().enumerate() {
-                let score = self.target(self.classes[at], column) - weight / diagonal[at];
+                let score = self.target(at, column) - weight / diagonal[at];
                 scores.row_mut(column)[at] = score as f32;
             }
         }
-        let known = |(given, &class): (usize, &usize)| (self.counts[class] > 1).then_some(given);
+        let known = |(given, &class): (usize, &usize)| {
+            (self.informed || self.counts[class] > 1).then_some(given)
+        };
         self.decide(&scores)
             .into_iter()
             .zip(&self.classes)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::expectations::Expectations;
 use super::pool::Pool;
 use crate::matmul::Threads;
 use crate::matrix::Matrix;
@@ -18,6 +19,8 @@ pub struct Task {
     pub pool: Labelled,
     /// Texts that judge.
     pub test: Labelled,
+    /// Names or descriptions of the classes, at least one each, if they are to be used.
+    pub names: Option<Labelled>,
 }
 
 /// Vectors with their classes.
@@ -69,6 +72,7 @@ impl Task {
             ways,
             pool: set.select(pool),
             test: set.select(test),
+            names: None,
         }
     }
 
@@ -80,6 +84,7 @@ impl Task {
             ways: kept.len(),
             pool: self.pool.of_classes(kept),
             test: self.test.of_classes(kept),
+            names: self.names.as_ref().map(|names| names.of_classes(kept)),
         }
     }
 
@@ -90,13 +95,25 @@ impl Task {
         let texts = self.pool.sample(pool, &mut random);
         let test = self.test.sample(tests, &mut random);
         let pool = Pool::on_threads(&texts.vectors, Threads::One);
+        let (expected, test_expected) = self.expectations(&pool, &test.vectors);
         Sample {
             similarities: pool.similarities_to(&test.vectors),
             pool: Arc::new(pool),
             classes: texts.classes,
             test_classes: test.classes,
             ways: self.ways,
+            expected,
+            test_expected,
         }
+    }
+
+    /// What the names let expect of the pool and the tests, `[ways, texts]`; no rows without names.
+    fn expectations(&self, pool: &Pool, tests: &Matrix) -> (Matrix, Matrix) {
+        let Some(names) = &self.names else {
+            return (Matrix::zeros(0, pool.len()), Matrix::zeros(0, tests.rows()));
+        };
+        let expected = Expectations::new(pool, &names.vectors, &names.classes, self.ways);
+        (expected.of_pool(pool), expected.of(pool, tests))
     }
 }
 
@@ -108,4 +125,8 @@ pub struct Sample {
     pub(super) similarities: Matrix,
     pub(super) test_classes: Vec<usize>,
     pub(super) ways: usize,
+    /// What is expected of the pool, `[ways, texts]`; no rows without names.
+    pub(super) expected: Matrix,
+    /// The same of the tests.
+    pub(super) test_expected: Matrix,
 }

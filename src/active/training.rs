@@ -98,6 +98,14 @@ pub struct Trained {
     pub tables: Vec<QTable>,
 }
 
+/// Rollouts on samples of tasks, from which policies are learned.
+pub struct Log {
+    /// Names of the tasks.
+    tasks: Vec<String>,
+    /// The task of each sample and the rollouts on it.
+    samples: Vec<(usize, Vec<Rollout>)>,
+}
+
 /// Trains a policy on tasks. `progress` is told after each sample's rollouts how many there were.
 ///
 /// # Panics
@@ -108,32 +116,73 @@ pub fn train_policy(
     options: &TrainingOptions,
     progress: &(dyn Fn(usize) + Sync),
 ) -> Trained {
-    let samples = options
-        .rollouts
-        .div_ceil(options.rollouts_per_sample.max(1));
-    let log: Vec<Vec<Rollout>> = (0..samples)
-        .into_par_iter()
-        .map(|at| {
+    Log::collect(tasks, options, progress).learn(&|_| true, encoder, options)
+}
+
+impl Log {
+    /// Rolls out; the tasks take turns. `progress` is told after each sample how many rollouts there
+    /// were on it.
+    ///
+    /// # Panics
+    /// If there is no task or no action.
+    pub fn collect(
+        tasks: &[Task],
+        options: &TrainingOptions,
+        progress: &(dyn Fn(usize) + Sync),
+    ) -> Self {
+        let count = options
+            .rollouts
+            .div_ceil(options.rollouts_per_sample.max(1));
+        let samples = (0..count).into_par_iter().map(|at| {
             let rollouts = rollouts_of(tasks, at, options);
             progress(rollouts.len());
-            rollouts
-        })
-        .collect();
-    let steps = transitions(&log, options);
-    let tables: Vec<QTable> = (0..options.runs.max(1))
-        .map(|run| learn(&steps, run, options))
-        .collect();
-    let (table, spread) = QTable::average(&tables);
-    let training = Training {
-        tasks: tasks.iter().map(|task| task.name.clone()).collect(),
-        encoder: encoder.to_owned(),
-        rollouts: log.iter().map(Vec::len).sum(),
-        runs: tables.len(),
-        seed: options.seed,
-    };
-    Trained {
-        policy: Policy::new(&options.actions, &table, spread, training),
-        tables,
+            (at % tasks.len(), rollouts)
+        });
+        Self {
+            tasks: tasks.iter().map(|task| task.name.clone()).collect(),
+            samples: samples.collect(),
+        }
+    }
+
+    /// Learns from the tasks that `wanted` names, with the options of the rollouts. Leaving a task
+    /// out is how a policy is judged that has not seen it.
+    ///
+    /// # Panics
+    /// If no task is wanted.
+    #[must_use]
+    pub fn learn(
+        &self,
+        wanted: &dyn Fn(&str) -> bool,
+        encoder: &str,
+        options: &TrainingOptions,
+    ) -> Trained {
+        let samples: Vec<&[Rollout]> = self
+            .samples
+            .iter()
+            .filter(|(task, _)| wanted(&self.tasks[*task]))
+            .map(|(_, rollouts)| rollouts.as_slice())
+            .collect();
+        let steps = transitions(&samples, options);
+        let tables: Vec<QTable> = (0..options.runs.max(1))
+            .map(|run| learn(&steps, run, options))
+            .collect();
+        let (table, spread) = QTable::average(&tables);
+        let training = Training {
+            tasks: self
+                .tasks
+                .iter()
+                .filter(|name| wanted(name))
+                .cloned()
+                .collect(),
+            encoder: encoder.to_owned(),
+            rollouts: samples.iter().map(|rollouts| rollouts.len()).sum(),
+            runs: tables.len(),
+            seed: options.seed,
+        };
+        Trained {
+            policy: Policy::new(&options.actions, &table, spread, training),
+            tables,
+        }
     }
 }
 
@@ -192,10 +241,10 @@ fn rollout(sample: &Sample, options: &TrainingOptions, random: &mut Random) -> R
 }
 
 /// The transitions of each sample, with rewards relative to its other rollouts.
-fn transitions(log: &[Vec<Rollout>], options: &TrainingOptions) -> Vec<Vec<Transition>> {
+fn transitions(log: &[&[Rollout]], options: &TrainingOptions) -> Vec<Vec<Transition>> {
     let groups: Vec<Group> = log.iter().map(|rollouts| Group::of(rollouts)).collect();
     let slopes = slopes(log, &groups);
-    let of = |(rollouts, group): (&Vec<Rollout>, &Group)| {
+    let of = |(rollouts, group): (&&[Rollout], &Group)| {
         let steps = rollouts.iter().flat_map(|rollout| {
             (0..rollout.blocks.len()).map(|at| transition(rollout, at, group, &slopes, options))
         });
@@ -267,10 +316,10 @@ impl Group {
 }
 
 /// Slope of the gain on the level before, for each kind and block.
-fn slopes(log: &[Vec<Rollout>], groups: &[Group]) -> [Vec<f64>; KINDS.len()] {
+fn slopes(log: &[&[Rollout]], groups: &[Group]) -> [Vec<f64>; KINDS.len()] {
     let mut sums: [Vec<(f64, f64)>; KINDS.len()] = Default::default();
     for (rollouts, group) in log.iter().zip(groups) {
-        for rollout in rollouts {
+        for rollout in *rollouts {
             let sums = &mut sums[rollout.kind];
             sums.resize(sums.len().max(rollout.blocks.len()), (0.0, 0.0));
             for (at, block) in rollout.blocks.iter().enumerate() {
