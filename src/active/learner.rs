@@ -195,7 +195,7 @@ impl Learner {
     /// Which situation this is for the agent.
     #[must_use]
     pub fn state(&self) -> State {
-        State::of(self.answers.len())
+        State::of(self.answers.len(), self.ridge.seen())
     }
 
     /// Probabilities of the classes for one text, 0 for classes of which nothing is known; empty if

@@ -47,6 +47,11 @@ impl Ridge {
         &self.counts
     }
 
+    /// Number of classes that have a point.
+    pub fn seen(&self) -> usize {
+        self.counts.iter().filter(|&&count| count > 0).count()
+    }
+
     /// With expectations: scores that each text has before any label, `[ways]`.
     pub fn informed(ways: usize) -> Self {
         let mut ridge = Self {

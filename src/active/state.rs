@@ -1,28 +1,37 @@
 //! The situations that the agent tells apart.
 
-/// First number of labels of each state; the last one has no end.
+/// First number of labels of each row; the last one has no end.
 const STARTS: [usize; 5] = [0, 4, 8, 16, 32];
+/// With more classes than this, later rows are apart.
+const FEW_CLASSES: usize = 6;
+/// The first row that is told apart by classes: so many can hardly be known before.
+const FIRST_APART: usize = 2;
 
-/// How many labels there are, roughly: all that the agent looks at.
+/// How many labels there are, roughly, and whether they name many classes: all that the agent looks
+/// at.
 ///
-/// The number of classes, margins, imbalance and estimated accuracy were tried as further parts of
-/// the state; none gained, some lost (`docs/active-learning.md`).
+/// Margins, imbalance and estimated accuracy were tried as further parts; none gained, some lost
+/// (`docs/active-learning.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State(usize);
 
 impl State {
     /// Number of states.
-    pub const COUNT: usize = STARTS.len();
+    pub const COUNT: usize = 2 * STARTS.len() - FIRST_APART;
 
-    /// The state after so many labels.
+    /// The state after so many labels that name so many classes.
     #[must_use]
-    pub fn of(labels: usize) -> Self {
-        Self(
-            STARTS
-                .iter()
-                .rposition(|&start| labels >= start)
-                .unwrap_or(0),
-        )
+    pub fn of(labels: usize, classes: usize) -> Self {
+        let row = STARTS
+            .iter()
+            .rposition(|&start| labels >= start)
+            .unwrap_or(0);
+        let apart = row >= FIRST_APART && classes > FEW_CLASSES;
+        Self(if apart {
+            row + STARTS.len() - FIRST_APART
+        } else {
+            row
+        })
     }
 
     /// All states, in order.
@@ -36,12 +45,23 @@ impl State {
         self.0
     }
 
-    /// The numbers of labels, such as `4-7 labels`.
+    /// In words, such as `4-7 labels` or `8-15 labels of more than 6 classes`.
     #[must_use]
     pub fn name(self) -> String {
-        match STARTS.get(self.0 + 1) {
-            Some(end) => format!("{}-{} labels", STARTS[self.0], end - 1),
-            None => format!("{} or more labels", STARTS[self.0]),
+        let apart = self.0 >= STARTS.len();
+        let row = if apart {
+            self.0 + FIRST_APART - STARTS.len()
+        } else {
+            self.0
+        };
+        let labels = match STARTS.get(row + 1) {
+            Some(end) => format!("{}-{} labels", STARTS[row], end - 1),
+            None => format!("{} or more labels", STARTS[row]),
+        };
+        if apart {
+            format!("{labels} of more than {FEW_CLASSES} classes")
+        } else {
+            labels
         }
     }
 }
@@ -52,12 +72,21 @@ mod tests {
 
     #[test]
     fn states_follow_the_number_of_labels() {
-        let indices = [0, 3, 4, 7, 8, 15, 16, 31, 32, 900].map(|labels| State::of(labels).index());
-        assert_eq!(indices, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]);
-        let names: Vec<String> = State::all().map(State::name).collect();
+        let of = |labels| State::of(labels, 2).index();
         assert_eq!(
-            (names[1].as_str(), names[4].as_str()),
-            ("4-7 labels", "32 or more labels")
+            [0, 3, 4, 7, 8, 15, 16, 31, 32, 900].map(of),
+            [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
         );
+    }
+
+    #[test]
+    fn many_classes_are_states_of_their_own() {
+        let of = |labels| State::of(labels, 7).index();
+        assert_eq!([7, 8, 16, 32].map(of), [1, 5, 6, 7]);
+        let names: Vec<String> = State::all().map(State::name).collect();
+        assert_eq!(names.len(), State::COUNT);
+        assert_eq!(names[1], "4-7 labels");
+        assert_eq!(names[4], "32 or more labels");
+        assert_eq!(names[5], "8-15 labels of more than 6 classes");
     }
 }

@@ -67,7 +67,7 @@ impl Default for TrainingOptions {
 }
 
 /// Most classes of a task; of a set with more, some are drawn.
-const MOST_WAYS: usize = 8;
+const MOST_WAYS: usize = 20;
 
 /// Budget of a rollout and the labels for which an action is kept.
 const KINDS: [(usize, usize); 2] = [(60, 4), (16, 2)];
@@ -75,7 +75,8 @@ const KINDS: [(usize, usize); 2] = [(60, 4), (16, 2)];
 /// An action and what it brought while it was kept.
 #[derive(Debug, Clone, Copy)]
 struct Block {
-    labels: usize,
+    before: State,
+    after: State,
     kept: usize,
     action: usize,
     /// Accuracy before, in points.
@@ -200,7 +201,7 @@ fn rollouts_of(tasks: &[Task], at: usize, options: &TrainingOptions) -> Vec<Roll
         .collect()
 }
 
-/// All classes, or three to eight of them: always of a set with more, else every other time.
+/// All classes, or three to twenty of them: always of a set with more, else every other time.
 fn some_classes(task: &Task, random: &mut Random) -> Task {
     if task.ways <= 3 || (task.ways <= MOST_WAYS && random.below(2) == 0) {
         return task.clone();
@@ -219,7 +220,7 @@ fn rollout(sample: &Sample, options: &TrainingOptions, random: &mut Random) -> R
     let mut blocks = Vec::new();
     while !world.is_over() {
         let action = random.below(options.actions.len());
-        let (labels, level) = (world.learner().answers().len(), 100.0 * world.accuracy());
+        let (before, level) = (world.state(), 100.0 * world.accuracy());
         let (mut kept, mut gain, mut weight) = (0, 0.0, 1.0);
         while kept < hold {
             let Some(reward) = world.step(options.actions[action]) else {
@@ -230,7 +231,8 @@ fn rollout(sample: &Sample, options: &TrainingOptions, random: &mut Random) -> R
             kept += 1;
         }
         blocks.push(Block {
-            labels,
+            before,
+            after: world.state(),
             kept,
             action,
             level,
@@ -262,17 +264,16 @@ fn transition(
 ) -> Transition {
     let block = &rollout.blocks[at];
     let (gain, level) = group.deviations(rollout.kind, at, block);
-    let after = block.labels + block.kept;
     let last = at + 1 == rollout.blocks.len();
     // The longest rollouts end the world; the shorter ones are cut off, and their end is worth what
     // the table says.
     let ends = last && KINDS[rollout.kind].0 == KINDS[0].0;
     Transition {
-        state: State::of(block.labels).index(),
+        state: block.before.index(),
         action: block.action,
         reward: gain - slopes[rollout.kind][at] * level,
         discount: options.discount.powi(block.kept as i32),
-        next: (!ends).then(|| State::of(after).index()),
+        next: (!ends).then(|| block.after.index()),
     }
 }
 
