@@ -20,7 +20,7 @@
 //! for embedded in [2, 0] {
 //!     let mut cached = CachedEncoder::open(&encoder, &LayerMix::Last, Some(&options))?;
 //!     let vectors = cached.encode(&["my dog", "my cat", "my dog"], |_done, _of| ())?.vectors;
-//!     assert_eq!((vectors.rows(), cached.report().embedded), (3, embedded));
+//!     assert_eq!((vectors.rows(), cached.take_report().embedded), (3, embedded));
 //! }
 //! # Ok::<(), fewshot::Error>(())
 //! ```
@@ -213,6 +213,7 @@ pub struct CachedEncoder<'e> {
     layers: LayerMix,
     max_bytes: u64,
     store: Option<Store>,
+    writable: bool,
     report: CacheReport,
 }
 
@@ -247,14 +248,14 @@ impl<'e> CachedEncoder<'e> {
             layers: layers.clone(),
             max_bytes: options.map_or(0, |options| options.max_bytes),
             store,
+            writable: report.problem.is_none(),
             report,
         })
     }
 
-    /// What came out of the cache so far, and what went wrong with it.
-    #[must_use]
-    pub fn report(&self) -> &CacheReport {
-        &self.report
+    /// What came out of the cache, and what went wrong with it, since this was asked last.
+    pub fn take_report(&mut self) -> CacheReport {
+        std::mem::take(&mut self.report)
     }
 
     /// As [`Encoder::encode`], notes included, from the cache where it has a text; other texts are
@@ -322,10 +323,11 @@ impl<'e> CachedEncoder<'e> {
 
     /// Once something went wrong, nothing more is written.
     fn keep(&mut self, texts: &[&str], entries: &[Entry]) {
-        let (Some(store), None) = (&mut self.store, &self.report.problem) else {
+        let Some(store) = self.store.as_mut().filter(|_| self.writable) else {
             return;
         };
         let kept = store.append(texts, entries, self.max_bytes, &mut self.report);
+        self.writable = kept.is_ok();
         self.report.problem = kept.err();
     }
 }

@@ -1,5 +1,6 @@
 //! The cache's folder: its lock, its size, what is in it, emptying it.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirEntry, File, TryLockError};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{CacheError, EmbeddingKey, record};
+use crate::encoder::LayerMix;
 
 /// How the cache's files end; nothing else in the folder is counted or removed.
 pub(super) const EXTENSION: &str = "vectors";
@@ -107,7 +109,7 @@ pub struct CacheFile {
     /// The name the encoder had when the file was made; none if the file is damaged.
     pub encoder: Option<String>,
     /// The layers that are averaged.
-    pub layers: Vec<usize>,
+    pub layers: LayerMix,
     /// Numbers in a vector.
     pub width: usize,
     /// Texts whose vectors it holds, damaged ones included.
@@ -122,7 +124,10 @@ pub struct CacheFile {
 /// If the folder exists and cannot be read.
 pub fn list(dir: &Path) -> Result<Vec<CacheFile>, CacheError> {
     let mut found: Vec<CacheFile> = files(dir)?.iter().filter_map(describe).collect();
-    found.sort_by(|a, b| (&a.encoder, &a.layers, &a.path).cmp(&(&b.encoder, &b.layers, &b.path)));
+    found.sort_by_cached_key(|file| {
+        let layers = file.layers.to_string();
+        (file.encoder.clone(), layers, file.path.clone())
+    });
     Ok(found)
 }
 
@@ -135,7 +140,7 @@ fn describe(entry: &DirEntry) -> Option<CacheFile> {
         return Some(CacheFile {
             path,
             encoder: None,
-            layers: Vec::new(),
+            layers: LayerMix::Of(BTreeSet::new()),
             width: 0,
             texts: 0,
             size_bytes,
@@ -145,7 +150,7 @@ fn describe(entry: &DirEntry) -> Option<CacheFile> {
     Some(CacheFile {
         path,
         encoder: Some(header.encoder),
-        layers: header.key.layers,
+        layers: LayerMix::Of(header.key.layers.into_iter().collect()),
         width: header.width,
         texts: size_bytes.saturating_sub(start) / length,
         size_bytes,
