@@ -27,7 +27,7 @@ use sets::Set;
 #[command(after_help = "Examples:
   fewshot benchmark --train pool.jsonl --test test.jsonl --shots 8 --seeds 10
   fewshot benchmark --sets sets/* --shots 1,8,64 --heads linear,prototype --json
-  fewshot benchmark --sets trec6 --config base= --config 'last=--layers last --head linear'")]
+  fewshot benchmark --sets trec6 --config base= --config last=--layers=last")]
 pub struct Args {
     /// Labelled texts to draw from; several files make one set
     #[arg(long, value_name = "FILE", required_unless_present = "sets")]
