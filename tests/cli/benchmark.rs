@@ -152,6 +152,20 @@ fn a_set_with_too_few_examples_leaves_a_row_out() {
         .says(&["has 4 examples, the draw needs 9", "hint: use --shots 4"]);
 }
 
+/// Several files are one set.
+#[test]
+fn files_are_read_together() {
+    let folder = folder();
+    folder.write("money.jsonl", example_lines(&[("pay me", "money")]));
+    let line = "benchmark --train pets/train.jsonl money.jsonl --test pets/test.jsonl money.jsonl \
+        --shots 3 --seeds 1 --head linear";
+    let set = document(&folder, line)["sets"][0].clone();
+    assert_eq!(
+        (&set["train_texts"], &set["test_texts"]),
+        (&7.into(), &4.into())
+    );
+}
+
 #[test]
 fn folders_of_one_name_are_told_apart() {
     let folder = folder();
@@ -213,7 +227,7 @@ fn wrong_usage_is_refused() {
             "--strength",
         ),
         (
-            "benchmark --sets pets --config a=--layers=77",
+            "benchmark --sets pets --shots 2 --config a=--layers=77",
             1,
             "layer 77",
         ),

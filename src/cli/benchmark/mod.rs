@@ -30,10 +30,10 @@ use sets::Set;
   fewshot benchmark --sets trec6 --config base= --config last=--layers=last")]
 pub struct Args {
     /// Labelled texts to draw from; several files make one set
-    #[arg(long, value_name = "FILE", required_unless_present = "sets")]
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "sets")]
     train: Vec<PathBuf>,
     /// Labelled test texts
-    #[arg(long, value_name = "FILE", required_unless_present = "sets")]
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "sets")]
     test: Vec<PathBuf>,
     /// Folders that hold train and test texts (train.jsonl and test.jsonl; .csv, .tsv, .json too):
     /// one set each, and their mean
