@@ -201,7 +201,8 @@ pub struct CacheReport {
     pub found: usize,
     /// Distinct texts that were embedded.
     pub embedded: usize,
-    /// Records that were damaged and dropped.
+    /// Damaged places that were dropped: a record, half a record at the end, a file's first line
+    /// (and with it the file).
     pub damaged: usize,
     /// Why vectors are not kept, or no longer.
     pub problem: Option<CacheError>,

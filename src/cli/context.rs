@@ -117,9 +117,10 @@ impl Context {
     fn say_of_cache(&self, report: &CacheReport, time: Duration) {
         if report.damaged > 0 {
             self.note(|| {
-                let dropped = output::count(report.damaged, "damaged record");
+                let places = output::count(report.damaged, "place");
                 format!(
-                    "{dropped} dropped from the cache of embeddings; its texts are embedded again"
+                    "the cache of embeddings was damaged in {places}; \
+                     the texts concerned are embedded again"
                 )
             });
         }

@@ -210,6 +210,14 @@ mod tests {
     }
 
     #[test]
+    fn fewshots_own_cache_can_be_elsewhere() {
+        let dir = |vars: &[(&str, &str)]| options(vars).verified_dir();
+        let own = [("FEWSHOT_CACHE", "/f"), ("XDG_CACHE_HOME", "/x")];
+        assert_eq!(dir(&own), PathBuf::from("/f/verified"));
+        assert_eq!(dir(&own[1..]), PathBuf::from("/x/fewshot/verified"));
+    }
+
+    #[test]
     fn offline_takes_the_usual_words() {
         for word in ["1", "true", "YES", "On"] {
             assert!(options(&[("HF_HUB_OFFLINE", word)]).offline, "{word}");

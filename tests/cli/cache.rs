@@ -121,7 +121,7 @@ fn damage_is_said_and_mended() {
         let outcome = folder.run_cached(BENCHMARK).ok();
         let mean = |outcome: &Outcome| outcome.json()["rows"][0]["mean"].clone();
         assert_eq!(mean(&outcome), mean(&whole));
-        outcome.says(&["note: 1 damaged record dropped from the cache of embeddings"]);
+        outcome.says(&["note: the cache of embeddings was damaged in 1 place; the texts"]);
         folder.run_cached(BENCHMARK).ok().silent();
     }
 }

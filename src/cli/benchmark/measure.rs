@@ -1,6 +1,7 @@
 //! Embeds a set's texts once for each choice of layers, then fits and tests every draw.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Instant;
 
 use fewshot::data::{Dataset, Example};
@@ -51,29 +52,14 @@ impl<'a> Bench<'a> {
     pub fn rows(&self, set: &Set) -> Result<Vec<Row>, Failure> {
         let names = self.names(set);
         let texts = Texts::new(set, &names);
-        let mut spaces: Vec<(LayerMix, Matrix)> = Vec::new();
-        for config in self.configs {
-            let layers = self.layers(config);
-            if spaces.iter().all(|(known, _)| *known != layers) {
-                let vectors = self.embed(&texts, &layers)?;
-                spaces.push((layers, vectors));
-            }
-        }
-        let fits: usize = set.draws.iter().map(|(_, draws)| draws.len()).sum();
-        let mut steps = Steps::new(
-            format!("{} fits", set.name),
-            fits * self.configs.len(),
-            self.context.common.quiet,
-        );
+        let spaces = self.spaces(&texts)?;
+        let mut steps = self.steps(set);
         let mut rows = Vec::new();
         for (shots, draws) in &set.draws {
             for config in self.configs {
-                let layers = self.layers(config);
-                let space = spaces.iter().find(|(known, _)| *known == layers);
-                let Some((_, vectors)) = space else { continue };
                 let trial = Trial {
                     texts: &texts,
-                    vectors,
+                    vectors: &spaces[&self.layers(config).to_string()],
                     names: if config.options.label_names {
                         &names
                     } else {
@@ -86,6 +72,28 @@ impl<'a> Bench<'a> {
             }
         }
         Ok(rows)
+    }
+
+    /// The vectors of all texts for each choice of layers.
+    fn spaces(&self, texts: &Texts) -> Result<HashMap<String, Matrix>, Failure> {
+        let mut spaces = HashMap::new();
+        for config in self.configs {
+            let layers = self.layers(config);
+            if let Entry::Vacant(place) = spaces.entry(layers.to_string()) {
+                place.insert(self.embed(texts, &layers)?);
+            }
+        }
+        Ok(spaces)
+    }
+
+    fn steps(&self, set: &Set) -> Steps {
+        let draws: usize = set.draws.iter().map(|(_, draws)| draws.len()).sum();
+        let fits = draws * self.configs.len();
+        Steps::new(
+            format!("{} fits", set.name),
+            fits,
+            self.context.common.quiet,
+        )
     }
 
     /// The labels' names as prior examples, if some configuration wants them.
