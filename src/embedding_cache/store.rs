@@ -18,6 +18,8 @@ use crate::hub::hex;
 
 /// Bytes read at once when a file is looked through.
 const BUFFER: usize = 1 << 18;
+/// Texts for which there is room at once; a file's length may be wrong, and memory is not its.
+const MOST_RESERVED: u64 = 1 << 20;
 
 pub(super) struct Store {
     dir: PathBuf,
@@ -161,6 +163,8 @@ impl Store {
         file.seek(SeekFrom::Start(end))?;
         let mut reader = BufReader::with_capacity(BUFFER, file);
         let mut record = vec![0; self.length as usize];
+        let new = records - self.known;
+        self.places.reserve(new.min(MOST_RESERVED) as usize);
         for place in self.known..records {
             reader.read_exact(&mut record)?;
             if let Some(hash) = record::hash_of(&record) {
