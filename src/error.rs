@@ -2,6 +2,7 @@
 
 use crate::active::PolicyError;
 use crate::data::DataError;
+use crate::embedding_cache::CacheError;
 use crate::encoder::EncoderError;
 use crate::head::HeadError;
 use crate::hub::HubError;
@@ -24,6 +25,9 @@ pub enum Error {
     /// Turning texts into vectors.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
+    /// Looking into the cache of embeddings, or emptying it.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
     /// Fitting or applying a head.
     #[error(transparent)]
     Head(#[from] HeadError),
@@ -46,6 +50,7 @@ impl Error {
             Self::Hub(error) => error.hint(),
             Self::Data(error) => error.hint(),
             Self::Encoder(error) => error.hint(),
+            Self::Cache(error) => error.hint(),
             Self::Head(error) => error.hint(),
             Self::Prompt(error) => error.hint(),
             Self::Save(error) => error.hint(),

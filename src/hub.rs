@@ -34,10 +34,12 @@ use cache::Repo;
 use cached::Cached;
 use source::Source;
 use stamp::Stamps;
+pub(crate) use stamp::hex;
 
 pub use error::{Cause, HubError};
 pub use import::import;
 pub use list::{CachedModel, list};
+pub(crate) use options::fewshot_cache;
 pub use options::{HubOptions, Progress, ProgressFn};
 
 /// The branch meant when no revision is named.

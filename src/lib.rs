@@ -2,7 +2,8 @@
 //!
 //! The path is text → [`encoder`] → [`head`] → probabilities. [`FewShotClassifier`] joins its parts;
 //! [`vectors::VectorClassifier`] is the part behind the encoder, for vectors from anywhere; [`hub`]
-//! brings a model's files, [`data`] reads examples and texts, [`saved`] keeps a classifier on disk.
+//! brings a model's files, [`data`] reads examples and texts, [`saved`] keeps a classifier on disk,
+//! [`embedding_cache`] keeps vectors, so that a second run need not make them again.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -28,8 +29,9 @@
 //! ```
 //!
 //! The library prints nothing, opens no network connection unless a model is to be fetched, and
-//! reads the environment in [`hub::HubOptions::from_env`] only. Everything random comes from one
-//! seed: the same seed, data and machine give the same bytes.
+//! reads the environment in [`hub::HubOptions::from_env`] and
+//! [`embedding_cache::CacheOptions::from_env`] only. Everything random comes from one seed: the same
+//! seed, data and machine give the same bytes.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -37,6 +39,7 @@ pub mod active;
 mod calibration;
 pub mod classifier;
 pub mod data;
+pub mod embedding_cache;
 pub mod encoder;
 mod error;
 pub mod head;

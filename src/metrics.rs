@@ -1,7 +1,11 @@
 //! How good predictions are: accuracy, macro-F1, MCC, per-class figures, the confusion matrix and
 //! the calibration error, each with a bootstrap interval.
 
+mod mean;
+
 use serde::Serialize;
+
+pub use mean::Mean;
 
 use crate::matrix::Matrix;
 use crate::random::Random;

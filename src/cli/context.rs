@@ -1,14 +1,16 @@
 //! What every command needs: the common options, checked, and the encoder they name.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use fewshot::encoder::Encoder;
+use fewshot::embedding_cache::{CacheReport, CachedEncoder};
+use fewshot::encoder::{Encoded, Encoder, LayerMix};
 use fewshot::hub::{self, HubOptions, ModelFiles};
 
-use super::failure::Failure;
-use super::options::{Common, DEFAULT_MODEL};
-use super::{interrupt, output, progress};
+use super::failure::{Failure, sentence};
+use super::options::{Caching, Common, DEFAULT_MODEL};
+use super::progress::{self, Steps};
+use super::{interrupt, output};
 
 /// The common options, set up.
 pub struct Context {
@@ -67,6 +69,72 @@ impl Context {
             )
         });
         Ok(Arc::new(encoder))
+    }
+
+    /// Embeds texts, each once, with a bar, by way of the cache on disk unless `--no-cache`.
+    ///
+    /// For commands that meet the same texts again and again: benchmarks, simulations, a pool to be
+    /// labelled. A stream of new texts would only fill the disk.
+    pub fn embed<S: AsRef<str>>(
+        &self,
+        encoder: &Encoder,
+        layers: &LayerMix,
+        texts: &[S],
+        caching: &Caching,
+    ) -> Result<Encoded, Failure> {
+        self.embed_with(&mut self.cached(encoder, layers, caching)?, texts)
+    }
+
+    /// An encoder that is to embed more than once: the cache is opened and read once.
+    pub fn cached<'e>(
+        &self,
+        encoder: &'e Encoder,
+        layers: &LayerMix,
+        caching: &Caching,
+    ) -> Result<CachedEncoder<'e>, Failure> {
+        let options = caching.options()?;
+        Ok(CachedEncoder::open(encoder, layers, options.as_ref())?)
+    }
+
+    /// As [`Context::embed`], with an encoder of [`Context::cached`].
+    pub fn embed_with<S: AsRef<str>>(
+        &self,
+        encoder: &mut CachedEncoder,
+        texts: &[S],
+    ) -> Result<Encoded, Failure> {
+        let start = Instant::now();
+        let mut bar = None;
+        let result = encoder.encode(texts, |done, of| {
+            bar.get_or_insert_with(|| Steps::new("texts".to_owned(), of, self.common.quiet))
+                .set(done);
+        });
+        drop(bar);
+        let encoded = result?;
+        self.say_of_cache(&encoder.take_report(), start.elapsed());
+        Ok(encoded)
+    }
+
+    fn say_of_cache(&self, report: &CacheReport, time: Duration) {
+        if report.damaged > 0 {
+            self.note(|| {
+                let places = output::count(report.damaged, "place");
+                format!(
+                    "the cache of embeddings was damaged in {places}; \
+                     the texts concerned are embedded again"
+                )
+            });
+        }
+        if let Some(problem) = &report.problem {
+            self.verbose(|| format!("new vectors are not kept: {}", sentence(problem)));
+        }
+        self.verbose(|| {
+            let found = output::count(report.found, "text");
+            let seconds = time.as_secs_f64();
+            format!(
+                "{found} from the cache, {} embedded, {seconds:.2} s",
+                report.embedded
+            )
+        });
     }
 
     /// Says something with `-v` only.

@@ -1,9 +1,9 @@
 //! How a command ends when it does not end well.
 
-use std::error::Error as _;
 use std::process::ExitCode;
 
 use fewshot::data::DataError;
+use fewshot::embedding_cache::CacheError;
 use fewshot::encoder::EncoderError;
 use fewshot::head::HeadError;
 use fewshot::hub::HubError;
@@ -42,6 +42,7 @@ macro_rules! from_library {
 }
 from_library!(
     fewshot::Error,
+    CacheError,
     DataError,
     EncoderError,
     HeadError,
@@ -71,7 +72,7 @@ impl Failure {
             // The reader has gone, `head` for one: there is nobody to tell.
             Self::Library(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
             Self::Library(error) => {
-                output::error(&sentence(&error), error.hint().as_deref());
+                output::error(&sentence(error.as_ref()), error.hint().as_deref());
                 ExitCode::FAILURE
             }
             Self::Command { message, hint } => {
@@ -95,7 +96,7 @@ fn is_closed_pipe(error: &fewshot::Error) -> bool {
 }
 
 /// The error and what lies behind it, in one line.
-fn sentence(error: &fewshot::Error) -> String {
+pub fn sentence(error: &dyn std::error::Error) -> String {
     let mut parts = vec![error.to_string()];
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,6 +1,7 @@
 //! Parses the command line, runs a subcommand, turns its end into a message and an exit code.
 
 mod benchmark;
+mod cache;
 mod classify;
 mod context;
 mod embed;
@@ -49,6 +50,7 @@ enum Command {
     Benchmark(benchmark::Args),
     Embed(embed::Args),
     Models(models::Args),
+    Cache(cache::Args),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Example:\n  fewshot completions bash > ~/.local/share/bash-completion/completions/fewshot"
@@ -84,6 +86,7 @@ fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Benchmark(args) => benchmark::run(&args, context),
         Command::Embed(args) => embed::run(&args, context),
         Command::Models(args) => models::run(&args, context),
+        Command::Cache(args) => cache::run(&args, context),
         Command::Completions { shell } => output::print(&completions(shell)),
         Command::Man => output::print(&manual()?),
     }

@@ -111,16 +111,9 @@ fn row(model: &CachedModel) -> String {
     let id = visible(&model.id);
     format!(
         "{id:<48} {revision:<14} {:>9}  {:<8} {width:>5}{whole}\n",
-        size(model.size_bytes),
+        output::size(model.size_bytes),
         visible(kind)
     )
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
-    }
 }
 
 fn document(model: &CachedModel) -> serde_json::Value {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use fewshot::classifier::FitOptions;
 use fewshot::data::{Dataset, Example, FieldNames, InputFormat, OutputFormat, Warning};
+use fewshot::embedding_cache::{CacheError, CacheOptions};
 use fewshot::encoder::LayerMix;
 use fewshot::head::{HeadError, HeadKind, HeadOptions, LinearOptions, MlpOptions, Start};
 use fewshot::prompt::Prompt;
@@ -245,6 +246,21 @@ fn out_of_range(error: HeadError) -> Failure {
             Failure::usage(&message, "leave the option out for its default")
         }
         other => other.into(),
+    }
+}
+
+/// Whether vectors of texts are kept for the next run.
+#[derive(Args)]
+pub struct Caching {
+    /// Embed every text anew and keep no vectors on disk; `fewshot cache` tells where they are
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+impl Caching {
+    /// None without a cache.
+    pub fn options(&self) -> Result<Option<CacheOptions>, CacheError> {
+        (!self.no_cache).then(CacheOptions::from_env).transpose()
     }
 }
 

@@ -90,6 +90,42 @@ impl Texts {
     }
 }
 
+/// How far a known number of steps has come; the bar goes when it is dropped.
+pub struct Steps {
+    bar: ProgressBar,
+}
+
+impl Steps {
+    /// A bar for `count` steps, none without a terminal.
+    pub fn new(name: String, count: usize, quiet: bool) -> Self {
+        let bar = if quiet || !std::io::stderr().is_terminal() {
+            ProgressBar::hidden()
+        } else {
+            let style = "{msg} {wide_bar} {pos}/{len}, {eta} left";
+            ProgressBar::new(count as u64)
+                .with_style(template(style))
+                .with_message(name)
+        };
+        Self { bar }
+    }
+
+    /// So many steps more are done.
+    pub fn add(&mut self, steps: usize) {
+        self.bar.inc(steps as u64);
+    }
+
+    /// So many steps are done in all.
+    pub fn set(&mut self, steps: usize) {
+        self.bar.set_position(steps as u64);
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 fn text_bar(size: Option<u64>) -> ProgressBar {
     let bar = match size {
         Some(size) => {

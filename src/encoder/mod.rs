@@ -15,12 +15,13 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 pub use config::{Architecture, Pooling};
 pub use layer_mix::LayerMix;
 pub use windows::MAX_TEXT_BYTES;
 
-use crate::hub::ModelFiles;
+use crate::hub::{ModelFiles, hex};
 use crate::matrix::Matrix;
 use config::ModelConfig;
 use transformer::{Transformer, Workspace};
@@ -148,6 +149,7 @@ pub struct EncoderIdentity {
 /// A BERT or MPNet encoder, ready to run on the CPU.
 pub struct Encoder {
     identity: EncoderIdentity,
+    settings_sha256: String,
     config: ModelConfig,
     windows: Windows,
     transformer: Transformer,
@@ -186,6 +188,7 @@ impl Encoder {
         let config = ModelConfig::read(&files.dir)?;
         let windows = Windows::load(&files.dir.join("tokenizer.json"), &config)?;
         let transformer = Transformer::load(&files.weights, config.transformer.clone())?;
+        let settings_sha256 = settings_sha256(&config, &files.dir.join("tokenizer.json"))?;
         let identity = EncoderIdentity {
             id: lasting_name(files),
             revision: files.commit.clone(),
@@ -193,6 +196,7 @@ impl Encoder {
         };
         Ok(Self {
             identity,
+            settings_sha256,
             config,
             windows,
             transformer,
@@ -203,6 +207,13 @@ impl Encoder {
     #[must_use]
     pub fn identity(&self) -> &EncoderIdentity {
         &self.identity
+    }
+
+    /// sha256, hexadecimal, of all beside the weights that decides a vector: the tokenizer and the
+    /// settings (pooling, longest window, constants of the transformer).
+    #[must_use]
+    pub fn settings_sha256(&self) -> &str {
+        &self.settings_sha256
     }
 
     /// Numbers in one vector.
@@ -384,8 +395,24 @@ fn lasting_name(files: &ModelFiles) -> String {
     }
 }
 
+/// Of the settings as they are understood, not of their files: a default that is spelt out is none
+/// of another encoder's.
+fn settings_sha256(
+    config: &ModelConfig,
+    tokenizer: &std::path::Path,
+) -> Result<String, EncoderError> {
+    let read = std::fs::read(tokenizer).map_err(|source| EncoderError::Read {
+        path: tokenizer.to_owned(),
+        source,
+    })?;
+    let hash = Sha256::new()
+        .chain_update(format!("{config:?}\0{MAX_TEXT_BYTES}\0"))
+        .chain_update(read);
+    Ok(hex(&hash.finalize()))
+}
+
 /// The distinct texts in order of appearance, and each text's place among them.
-fn deduplicate<S: AsRef<str>>(texts: &[S]) -> (Vec<&str>, Vec<usize>) {
+pub(crate) fn deduplicate<S: AsRef<str>>(texts: &[S]) -> (Vec<&str>, Vec<usize>) {
     let mut unique = Vec::new();
     let mut seen = HashMap::new();
     let places = texts.iter().map(|text| {

@@ -88,7 +88,7 @@ impl HubOptions {
     /// `HF_HUB_CACHE`, `HF_HOME`, `XDG_CACHE_HOME`, `HF_ENDPOINT`, `HF_TOKEN`
     /// (or `HUGGING_FACE_HUB_TOKEN`, or the file `HF_TOKEN_PATH`, or
     /// `$HF_HOME/token`; none of them with `HF_HUB_DISABLE_IMPLICIT_TOKEN`),
-    /// `HF_HUB_OFFLINE` and `TRANSFORMERS_OFFLINE` (1, true, yes or on).
+    /// `FEWSHOT_CACHE`, `HF_HUB_OFFLINE` and `TRANSFORMERS_OFFLINE` (1, true, yes or on).
     /// Proxies (`HTTPS_PROXY`, `NO_PROXY`, …) are read by the HTTP client.
     #[must_use]
     pub fn from_env() -> Self {
@@ -120,7 +120,7 @@ impl HubOptions {
                 token()
             },
             offline: on("HF_HUB_OFFLINE") || on("TRANSFORMERS_OFFLINE"),
-            verified_dir: Some(cache.join("fewshot/verified")),
+            verified_dir: Some(fewshot_cache(get).join("verified")),
             ..Self::default()
         }
     }
@@ -136,6 +136,21 @@ impl HubOptions {
         let standard = || user_cache().join("fewshot/verified");
         self.verified_dir.clone().unwrap_or_else(standard)
     }
+}
+
+/// Where fewshot keeps what can be made again: `FEWSHOT_CACHE`, else the folder `fewshot` in
+/// `XDG_CACHE_HOME` or `~/.cache`, on every platform.
+pub(crate) fn fewshot_cache(get: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    let path = |name: &str| {
+        let value = get(name)?;
+        let value = value.trim();
+        (!value.is_empty()).then(|| expand_tilde(value))
+    };
+    path("FEWSHOT_CACHE").unwrap_or_else(|| {
+        path("XDG_CACHE_HOME")
+            .unwrap_or_else(user_cache)
+            .join("fewshot")
+    })
 }
 
 fn user_cache() -> PathBuf {
@@ -192,6 +207,14 @@ mod tests {
             PathBuf::from("/x/huggingface/hub")
         );
         assert!(dir(&[("HF_HUB_CACHE", "")]).ends_with(".cache/huggingface/hub"));
+    }
+
+    #[test]
+    fn fewshots_own_cache_can_be_elsewhere() {
+        let dir = |vars: &[(&str, &str)]| options(vars).verified_dir();
+        let own = [("FEWSHOT_CACHE", "/f"), ("XDG_CACHE_HOME", "/x")];
+        assert_eq!(dir(&own), PathBuf::from("/f/verified"));
+        assert_eq!(dir(&own[1..]), PathBuf::from("/x/fewshot/verified"));
     }
 
     #[test]

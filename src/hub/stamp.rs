@@ -144,7 +144,7 @@ pub(super) fn each_chunk(path: &Path, mut take: impl FnMut(&[u8])) -> io::Result
     }
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 

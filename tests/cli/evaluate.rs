@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{EXAMPLES, Folder, example_lines};
+use crate::support::{Folder, example_lines};
 
 const EVALUATE: &str = "evaluate --head linear --examples few.jsonl --test test.jsonl";
 
@@ -180,23 +180,4 @@ fn training_options_do_not_go_with_a_saved_classifier() {
         let name = option.split(' ').next().unwrap();
         folder.run(&line).failed(2).says(&[name, "--classifier"]);
     }
-}
-
-#[test]
-fn benchmark_draws_and_reports() {
-    let folder = folder();
-    folder.write("pool.jsonl", example_lines(&EXAMPLES));
-    let line = "benchmark --train pool.jsonl --test test.jsonl --shots 1,2 --seeds 3 --heads linear,prototype";
-    let table = folder.run(line).ok().stdout;
-    assert_eq!(table.lines().count(), 2 + 4, "{table}");
-    let document = folder.run(&format!("{line} --json")).ok().json();
-    assert_eq!(
-        document["rows"][3]["accuracies"].as_array().map(Vec::len),
-        Some(3)
-    );
-    let outcome = folder.run(&line.replace("1,2", "4")).failed(1);
-    outcome.says(&[
-        "label `animal` has 3 examples, the draw needs 4",
-        "hint: use --shots 3",
-    ]);
 }

@@ -2,7 +2,7 @@
 
 use crate::support::{Folder, Outcome, binary};
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "classify",
     "train",
     "predict",
@@ -10,6 +10,7 @@ const COMMANDS: [&str; 9] = [
     "benchmark",
     "embed",
     "models",
+    "cache",
     "completions",
     "man",
 ];
@@ -136,6 +137,7 @@ fn wrong_usage_exits_with_two() {
         ("predict new.txt", "--classifier"),
         ("embed --input new.txt", "--output"),
         ("models", "Usage"),
+        ("cache --clear --json", "cannot be used with"),
         ("nonsense", "nonsense"),
         ("", "Usage"),
     ];

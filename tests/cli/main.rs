@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod bad_model;
+mod benchmark;
+mod cache;
 mod classify;
 mod embed;
 mod evaluate;

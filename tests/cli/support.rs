@@ -30,11 +30,12 @@ pub fn encoder(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// The binary, without anything that the environment says about models.
+/// The binary, without anything that the environment says about models and caches.
 pub fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fewshot"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("HF_") {
+        let name_text = name.to_string_lossy();
+        if name_text.starts_with("HF_") || name_text.starts_with("FEWSHOT_") {
             command.env_remove(name);
         }
     }
@@ -102,6 +103,17 @@ impl Folder {
         }
         command.stdin(Stdio::null());
         command
+    }
+
+    /// The command with a cache of embeddings of this folder's own, `kept`.
+    pub fn cached(&self, line: &str) -> Command {
+        let mut command = self.command(line);
+        command.env("FEWSHOT_CACHE", self.path("kept"));
+        command
+    }
+
+    pub fn run_cached(&self, line: &str) -> Outcome {
+        Outcome::new(line, self.cached(line).output().unwrap())
     }
 
     /// Runs a command in this folder, with tiny-mpnet unless the line names a model.
