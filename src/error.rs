@@ -1,6 +1,6 @@
 //! What can go wrong, as types; the command line turns them into sentences.
 
-use crate::active::PolicyError;
+use crate::active::{JournalError, PolicyError};
 use crate::data::DataError;
 use crate::embedding_cache::CacheError;
 use crate::encoder::EncoderError;
@@ -40,6 +40,9 @@ pub enum Error {
     /// Reading or writing a policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// Reading or writing a journal of answers.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
 }
 
 impl Error {
@@ -55,6 +58,7 @@ impl Error {
             Self::Prompt(error) => error.hint(),
             Self::Save(error) => error.hint(),
             Self::Policy(error) => error.hint(),
+            Self::Journal(error) => error.hint(),
         }
     }
 }

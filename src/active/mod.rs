@@ -7,6 +7,7 @@
 mod clusters;
 mod environment;
 mod expectations;
+mod journal;
 mod learner;
 mod policy;
 mod pool;
@@ -22,6 +23,7 @@ mod training;
 
 pub use environment::{Environment, Oracle};
 pub use expectations::Expectations;
+pub use journal::{Entry, Journal, JournalError, Outcome};
 pub use learner::Learner;
 pub use policy::{Policy, PolicyError, Training};
 pub use pool::Pool;

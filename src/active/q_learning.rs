@@ -207,7 +207,9 @@ mod tests {
             power: 1.0,
             floor: 0.0,
         };
-        [2.0, 4.0, 9.0].map(|reward| table.update(&step(0, 0, reward, None), mean));
+        for reward in [2.0, 4.0, 9.0] {
+            table.update(&step(0, 0, reward, None), mean);
+        }
         assert!((table.values()[0][0] - 5.0).abs() < 1e-12);
     }
 

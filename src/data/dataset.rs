@@ -1,6 +1,6 @@
 //! Labelled examples, checked, and few-shot samples drawn from them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -180,16 +180,65 @@ fn read_rows(
     names: &FieldNames,
 ) -> Result<(), DataError> {
     let before = rows.len();
+    let mut journal = JournalRows::default();
     while let Some(record) = records.next() {
         let record = record?;
         let at = records.place(&record);
+        if journal.take(&record, rows.len()) {
+            continue;
+        }
         rows.push((labelled(record, names, &at)?, at));
     }
+    journal.drop_outdated(rows);
     if rows.len() == before {
         let path = records.path().to_owned();
         return Err(DataError::Empty { path });
     }
     Ok(())
+}
+
+/// The rows of a labelling journal, of which the last one of a text counts.
+///
+/// Rows of `fewshot label` say in a field `journal` what happened; see [`crate::active::Journal`].
+#[derive(Default)]
+struct JournalRows {
+    /// Place among the rows of the answer that counts, for each text.
+    last: HashMap<String, usize>,
+    /// Places that do not count any more.
+    outdated: HashSet<usize>,
+}
+
+impl JournalRows {
+    /// Whether the record is from a journal and no answer. An answer will stand at `place`.
+    fn take(&mut self, record: &Record, place: usize) -> bool {
+        let happened = record
+            .fields
+            .get("journal")
+            .and_then(|value| value.as_str());
+        let outcome = happened.and_then(|word| {
+            let known = ["answer", "skip", "unsure", "undo"];
+            known.into_iter().find(|known| *known == word)
+        });
+        if outcome.is_some() {
+            self.outdated.extend(self.last.remove(&record.text));
+        }
+        let answer = outcome.is_none_or(|word| word == "answer");
+        if answer {
+            self.last.insert(record.text.clone(), place);
+        }
+        !answer
+    }
+
+    fn drop_outdated(&self, rows: &mut Vec<(Example, Place)>) {
+        if self.outdated.is_empty() {
+            return;
+        }
+        let mut place = 0;
+        rows.retain(|_| {
+            place += 1;
+            !self.outdated.contains(&(place - 1))
+        });
+    }
 }
 
 fn labelled(record: Record, names: &FieldNames, at: &Place) -> Result<Example, DataError> {

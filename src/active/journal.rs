@@ -1,0 +1,434 @@
+//! The journal of a person's answers: appended line by line, on disk before the next text is shown.
+//!
+//! A line is a JSON object with `text`, `label` and `journal`, which says what happened: `answer`,
+//! `skip`, `unsure` or `undo`. The last line of a text counts, so that nothing is ever rewritten.
+//! [`crate::data::Dataset::read`] reads journals by the same rule, and lines without `journal`, such
+//! as those of an ordinary file of examples, are answers.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// What happened to a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It got its label.
+    #[default]
+    Answer,
+    /// Not now; it may be asked again when labelling goes on another time.
+    Skip,
+    /// Nobody can say; it is not asked again.
+    Unsure,
+    /// The line before of this text does not count.
+    Undo,
+}
+
+/// A line of the journal.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Entry {
+    /// The text.
+    pub text: String,
+    /// Its label, of an answer.
+    pub label: Option<String>,
+    /// What happened.
+    #[serde(default)]
+    pub journal: Outcome,
+    /// The strategy that chose the text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<String>,
+    /// The model's guess before the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guess: Option<String>,
+    /// The guess's probability, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probability: Option<f32>,
+}
+
+/// What can go wrong with a journal.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// It cannot be opened, read or repaired.
+    #[error("cannot open the journal {}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is no ordinary file.
+    #[error("the journal {} is no file", path.display())]
+    NoFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Someone else labels into it.
+    #[error("the journal {} is in use by another process", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A line is not one of a journal.
+    #[error("{}:{line} is no line of a journal: {reason}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A line could not be written; none of it is in the file.
+    #[error("the answer is not saved: cannot write the journal {}", path.display())]
+    Append {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl JournalError {
+    /// The cure, if there is one.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Busy { .. } => {
+                "end the other one first, or label into another journal and give both to --examples"
+            }
+            Self::Line { .. } => "correct the line, or choose another file for the journal",
+            Self::NoFile { .. } => "choose a file that ends in .jsonl",
+            Self::Append { .. } => {
+                "make room, then start again with the same command: every answer before this one is kept"
+            }
+            Self::Open { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// The journal, held by this process alone while it is open.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    /// Bytes of whole lines.
+    length: u64,
+    entries: Vec<Entry>,
+    damage: Option<PathBuf>,
+}
+
+impl Journal {
+    /// Opens or makes the journal. A last line that was cut off, as by a crash while it was written,
+    /// is moved to a file of its own, which [`Journal::damage`] names.
+    ///
+    /// # Errors
+    /// If another process has it open, if it is no file or a line is not one of a journal, or if it
+    /// cannot be read and written.
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let failed = |source| JournalError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        if path.exists() && !path.is_file() {
+            return Err(JournalError::NoFile {
+                path: path.to_owned(),
+            });
+        }
+        let new = !path.exists();
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(JournalError::Busy {
+                    path: path.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        if new {
+            sync_folder(path).map_err(failed)?;
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        let mut journal = Self {
+            path: path.to_owned(),
+            file,
+            length: 0,
+            entries: Vec::new(),
+            damage: None,
+        };
+        journal.take_in(&bytes)?;
+        Ok(journal)
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where a last line that was cut off has been put, if there was one.
+    #[must_use]
+    pub fn damage(&self) -> Option<&Path> {
+        self.damage.as_deref()
+    }
+
+    /// All lines, in order.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The line that counts of each text, in order; nothing of what was undone.
+    #[must_use]
+    pub fn current(&self) -> Vec<&Entry> {
+        let mut last = HashMap::new();
+        for (at, entry) in self.entries.iter().enumerate() {
+            last.insert(entry.text.as_str(), at);
+        }
+        let counts = |at: usize, entry: &Entry| last.get(entry.text.as_str()) == Some(&at);
+        self.entries
+            .iter()
+            .enumerate()
+            .filter(|(at, entry)| counts(*at, entry) && entry.journal != Outcome::Undo)
+            .map(|(_, entry)| entry)
+            .collect()
+    }
+
+    /// Writes a line and waits until it is on disk.
+    ///
+    /// # Errors
+    /// [`JournalError::Append`] if that fails; the file then ends with the line before.
+    pub fn append(&mut self, entry: Entry) -> Result<(), JournalError> {
+        let mut line = serde_json::to_vec(&entry).unwrap_or_default();
+        line.push(b'\n');
+        if let Err(source) = self.write(&line) {
+            // Half a line would be found and moved aside at the next start, but better none.
+            let _ = self.file.set_len(self.length);
+            return Err(JournalError::Append {
+                path: self.path.clone(),
+                source,
+            });
+        }
+        self.length += line.len() as u64;
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(self.length))?;
+        self.file.write_all(line)?;
+        self.file.sync_data()
+    }
+
+    fn take_in(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
+        let whole = bytes
+            .iter()
+            .rposition(|&byte| byte == b'\n')
+            .map_or(0, |at| at + 1);
+        for (at, line) in bytes[..whole]
+            .split_inclusive(|&byte| byte == b'\n')
+            .enumerate()
+        {
+            if !line.trim_ascii().is_empty() {
+                self.entries
+                    .push(parse(line).map_err(|reason| JournalError::Line {
+                        path: self.path.clone(),
+                        line: at + 1,
+                        reason,
+                    })?);
+            }
+        }
+        self.length = whole as u64;
+        let rest = &bytes[whole..];
+        match parse(rest) {
+            _ if rest.trim_ascii().is_empty() => Ok(()),
+            // Only its line end is missing, as people's editors leave it.
+            Ok(entry) => self.complete(entry, rest.len()),
+            Err(_) => self.set_aside(rest),
+        }
+        .map_err(|source| JournalError::Open {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    fn complete(&mut self, entry: Entry, length: usize) -> io::Result<()> {
+        self.length += length as u64;
+        self.write(b"\n")?;
+        self.length += 1;
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    fn set_aside(&mut self, rest: &[u8]) -> io::Result<()> {
+        let mut name = OsString::from(&self.path);
+        name.push(".damaged");
+        let path = PathBuf::from(name);
+        let mut aside = OpenOptions::new().append(true).create(true).open(&path)?;
+        aside.write_all(rest)?;
+        aside.write_all(b"\n")?;
+        aside.sync_data()?;
+        self.file.set_len(self.length)?;
+        self.file.sync_data()?;
+        self.damage = Some(path);
+        Ok(())
+    }
+}
+
+fn parse(line: &[u8]) -> Result<Entry, String> {
+    let entry: Entry = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    match (&entry.label, entry.journal) {
+        (None, Outcome::Answer) => Err("an answer without a label".to_owned()),
+        (Some(label), _) if label.trim().is_empty() => Err("a blank label".to_owned()),
+        _ => Ok(entry),
+    }
+}
+
+/// A new file's name is on disk only when its folder is.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if cfg!(unix) {
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::fs;
+
+    fn entry(text: &str, label: Option<&str>, journal: Outcome) -> Entry {
+        Entry {
+            text: text.to_owned(),
+            label: label.map(str::to_owned),
+            journal,
+            ..Entry::default()
+        }
+    }
+
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal.jsonl");
+        (folder, path)
+    }
+
+    #[test]
+    fn the_last_line_of_a_text_counts() {
+        let (_folder, path) = place();
+        let mut journal = Journal::open(&path).expect("new");
+        for line in [
+            entry("a", Some("x"), Outcome::Answer),
+            entry("b", None, Outcome::Unsure),
+            entry("c", Some("x"), Outcome::Answer),
+            entry("a", None, Outcome::Undo),
+            entry("c", Some("y"), Outcome::Answer),
+        ] {
+            journal.append(line).expect("written");
+        }
+        let texts = |journal: &Journal| -> Vec<(String, Option<String>)> {
+            let current = journal.current();
+            current
+                .iter()
+                .map(|e| (e.text.clone(), e.label.clone()))
+                .collect()
+        };
+        let wanted = [
+            ("b".to_owned(), None),
+            ("c".to_owned(), Some("y".to_owned())),
+        ];
+        assert_eq!(texts(&journal), wanted);
+        drop(journal);
+        assert_eq!(texts(&Journal::open(&path).expect("again")), wanted);
+    }
+
+    #[test]
+    fn a_second_labeller_is_refused_until_the_first_has_ended() {
+        let (_folder, path) = place();
+        let first = Journal::open(&path).expect("new");
+        assert!(matches!(
+            Journal::open(&path),
+            Err(JournalError::Busy { .. })
+        ));
+        drop(first);
+        assert!(Journal::open(&path).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_journal_is_refused_and_left_alone() {
+        let (folder, path) = place();
+        assert!(matches!(
+            Journal::open(folder.path()),
+            Err(JournalError::NoFile { .. })
+        ));
+        for (text, line) in [
+            ("{\"text\": 3}\n", 1),
+            ("{\"text\":\"a\",\"label\":\"x\"}\nhello\n", 2),
+        ] {
+            fs::write(&path, text).expect("written");
+            let Err(JournalError::Line { line: found, .. }) = Journal::open(&path) else {
+                panic!("accepted {text}");
+            };
+            assert_eq!(found, line);
+            assert_eq!(fs::read_to_string(&path).expect("read"), text);
+        }
+    }
+
+    #[test]
+    fn ordinary_examples_are_answers_and_a_missing_line_end_is_added() {
+        let (_folder, path) = place();
+        fs::write(&path, "{\"text\":\"a\",\"label\":\"x\"}").expect("written");
+        let mut journal = Journal::open(&path).expect("examples");
+        assert_eq!(journal.current().len(), 1);
+        journal
+            .append(entry("b", Some("y"), Outcome::Answer))
+            .expect("written");
+        drop(journal);
+        assert_eq!(Journal::open(&path).expect("again").current().len(), 2);
+    }
+
+    proptest! {
+        /// Whatever a crash leaves of the file, each whole line is still there, and labelling goes on.
+        #[test]
+        fn cut_anywhere_all_whole_lines_remain(
+            labels in prop::collection::vec("[a-zé ]{0,6}x", 1..6), share in 0.0f64..=1.0
+        ) {
+            let (_folder, path) = place();
+            let mut journal = Journal::open(&path).expect("new");
+            for (at, label) in labels.iter().enumerate() {
+                journal.append(entry(&format!("text {at}\n"), Some(label), Outcome::Answer)).expect("written");
+            }
+            drop(journal);
+            let bytes = fs::read(&path).expect("read");
+            let cut = (bytes.len() as f64 * share) as usize;
+            fs::write(&path, &bytes[..cut]).expect("cut");
+            let whole = bytes[..cut].iter().filter(|&&byte| byte == b'\n').count();
+            let mut journal = Journal::open(&path).expect("recovered");
+            let kept = journal.entries().len();
+            // A line that lacks only its line end counts too.
+            prop_assert!(kept == whole || (kept == whole + 1 && journal.damage().is_none()));
+            for (entry, label) in journal.entries().iter().zip(&labels) {
+                prop_assert_eq!(entry.label.as_ref(), Some(label));
+            }
+            journal.append(entry("more", Some("x"), Outcome::Answer)).expect("written");
+            drop(journal);
+            prop_assert_eq!(Journal::open(&path).expect("again").entries().len(), kept + 1);
+        }
+    }
+}
