@@ -125,6 +125,10 @@ impl Learner {
     /// # Panics
     /// If there is no such text or class.
     pub fn answer(&mut self, text: usize, class: usize) {
+        self.answer_all(&[(text, class)]);
+    }
+
+    fn learn(&mut self, text: usize, class: usize) {
         self.expect(text);
         let pool = Arc::clone(&self.pool);
         let similarities = pool.similarities(text);
@@ -133,6 +137,17 @@ impl Learner {
         self.ridge.add(known, class, expected);
         self.answers.push((text, class));
         self.add_row(similarities);
+    }
+
+    /// Takes many answers in and refits once.
+    ///
+    /// # Panics
+    /// As [`Learner::answer`].
+    pub fn answer_all(&mut self, answers: &[(usize, usize)]) {
+        for &(text, class) in answers {
+            self.learn(text, class);
+        }
+        self.ridge.refit();
         self.score();
     }
 
@@ -213,6 +228,12 @@ impl Learner {
             false => f32::NEG_INFINITY,
         };
         softmax((0..self.ridge.ways()).map(score).collect())
+    }
+
+    /// The class given to each text of the pool; 0 while no class is known.
+    #[must_use]
+    pub fn predictions(&self) -> Vec<usize> {
+        self.ridge.decide(&self.scores)
     }
 
     /// The class that the other answers give to each answered text; `None` for the only one of its

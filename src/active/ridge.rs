@@ -72,7 +72,7 @@ impl Ridge {
         (0..self.ways()).filter(|&class| self.knows(class)).count()
     }
 
-    /// Adds a point of a class. `similarities` are those to the points before it, in order;
+    /// Adds a point of a class, which counts from the next [`Ridge::refit`] on. `similarities` are those to the points before it, in order;
     /// `expected` has a score a class, or is empty.
     pub fn add(
         &mut self,
@@ -92,6 +92,10 @@ impl Ridge {
         self.classes.push(class);
         self.expected.push(expected);
         self.counts[class] += 1;
+    }
+
+    /// Brings the scores up to date with the points.
+    pub fn refit(&mut self) {
         self.weights = self.fit();
     }
 
