@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use fewshot::active::{JournalError, PolicyError};
 use fewshot::data::DataError;
 use fewshot::embedding_cache::CacheError;
 use fewshot::encoder::EncoderError;
@@ -47,6 +48,8 @@ from_library!(
     EncoderError,
     HeadError,
     HubError,
+    JournalError,
+    PolicyError,
     PromptError,
     SaveError
 );

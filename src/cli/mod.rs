@@ -8,6 +8,7 @@ mod embed;
 mod evaluate;
 mod failure;
 mod interrupt;
+mod label;
 mod models;
 mod options;
 mod output;
@@ -49,6 +50,7 @@ enum Command {
     Evaluate(evaluate::Args),
     Benchmark(benchmark::Args),
     Embed(embed::Args),
+    Label(label::Args),
     Models(models::Args),
     Cache(cache::Args),
     /// Print a completion script for a shell.
@@ -85,6 +87,7 @@ fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Evaluate(args) => evaluate::run(&args, context),
         Command::Benchmark(args) => benchmark::run(&args, context),
         Command::Embed(args) => embed::run(&args, context),
+        Command::Label(args) => label::run(&args, context),
         Command::Models(args) => models::run(&args, context),
         Command::Cache(args) => cache::run(&args, context),
         Command::Completions { shell } => output::print(&completions(shell)),

@@ -46,7 +46,8 @@ pub(super) fn row(row: &Map<String, Value>, text_field: &str, width: usize) -> S
 
 /// Breaks `text` at blanks into at most `max_lines` lines of `width` columns, with nothing in them
 /// that could disturb a terminal. What does not fit is cut, marked by `…`.
-fn fold(text: &str, width: usize, max_lines: usize) -> Vec<String> {
+#[must_use]
+pub fn fold(text: &str, width: usize, max_lines: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in text.split_whitespace() {

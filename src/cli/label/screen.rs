@@ -1,0 +1,176 @@
+//! What the person sees. Plain lines, within the terminal's width, nothing moves.
+
+use std::path::Path;
+
+use fewshot::active::{Question, Session};
+use fewshot::data::{fold, visible};
+
+use super::keys;
+use crate::cli::failure::Failure;
+use crate::cli::output;
+
+/// Lines of a text that are shown at first.
+const FIRST_LINES: usize = 12;
+/// Columns beyond which lines are hard to read.
+const WIDEST: usize = 100;
+
+fn width() -> usize {
+    output::width().clamp(20, WIDEST)
+}
+
+/// A text with everything that helps to label it.
+pub fn question(session: &Session, question: &Question, whole: bool) -> Result<(), Failure> {
+    let width = width();
+    let lines = if whole { usize::MAX } else { FIRST_LINES };
+    let text = fold(&session.texts()[question.text], width - 2, lines);
+    let cut = !whole && text.last().is_some_and(|line| line.ends_with('…'));
+    let mut out = format!("\n{}\n\n", progress(session, width));
+    text.iter().for_each(|line| out += &format!("  {line}\n"));
+    out += "\n";
+    wrapped(&mut out, &because(session, question), width);
+    wrapped(&mut out, &choices(session), width);
+    let more = if cut { " m)ore" } else { "" };
+    wrapped(
+        &mut out,
+        &format!("s)kip d)on't know u)ndo n)ew class{more} q)uit h)elp"),
+        width,
+    );
+    output::print((out + "> ").as_bytes())
+}
+
+fn wrapped(out: &mut String, text: &str, width: usize) {
+    fold(text, width, usize::MAX)
+        .iter()
+        .for_each(|line| *out += &format!("{line}\n"));
+}
+
+/// Labels of each class, and how good the model is.
+fn progress(session: &Session, width: usize) -> String {
+    let counts = session.learner().counts();
+    let labels: usize = counts.iter().sum();
+    let each: Vec<String> = session
+        .classes()
+        .iter()
+        .zip(counts)
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    let mut line = output::count(labels, "label");
+    if !each.is_empty() {
+        line += &format!(": {}", each.join(", "));
+    }
+    let (right, all) = session.leave_one_out();
+    if all > 1 && session.classes().len() > 1 {
+        let (low, high) = wilson(right, all);
+        let share = 100.0 * right as f64 / all as f64;
+        line += &format!(" · held out {share:.0} % right ({low:.0}-{high:.0})");
+    }
+    if session.is_stable() {
+        line += " · predictions are stable: you may stop";
+    }
+    fold(&line, width, 3).join("\n")
+}
+
+/// 95 % interval of a share, in percent (Wilson 1927).
+fn wilson(right: usize, all: usize) -> (f64, f64) {
+    const Z: f64 = 1.959_964;
+    let (n, share) = (all as f64, right as f64 / all as f64);
+    let middle = share + Z * Z / (2.0 * n);
+    let reach = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let scale = 100.0 / (1.0 + Z * Z / n);
+    (scale * (middle - reach), scale * (middle + reach))
+}
+
+fn because(session: &Session, question: &Question) -> String {
+    let why = format!("{} ({})", question.strategy.reason(), question.strategy);
+    match question.guess {
+        Some((class, probability)) => {
+            let name = session.classes().get(class).map_or("", String::as_str);
+            format!(
+                "guess: {} {:.0} % · chosen: {why}",
+                visible(name),
+                100.0 * probability
+            )
+        }
+        None => format!("chosen: {why}"),
+    }
+}
+
+fn choices(session: &Session) -> String {
+    let classes = session.classes();
+    if classes.is_empty() {
+        return "no class yet: type n, then its name".to_owned();
+    }
+    let choice = |(at, name): (usize, &String)| match keys::key_of(at) {
+        Some(key) => format!("[{key}] {name}"),
+        None => name.clone(),
+    };
+    classes
+        .iter()
+        .enumerate()
+        .map(choice)
+        .collect::<Vec<_>>()
+        .join("  ")
+}
+
+pub fn help(session: &Session) -> Result<(), Failure> {
+    let names = "the beginning of a name, or + and a new one, then Enter, does as well where lines are typed";
+    let lines = [
+        "1, 2, …  this label".to_owned(),
+        "s  skip: not now, perhaps another time".to_owned(),
+        "d  don't know: do not ask again".to_owned(),
+        "u  undo the last answer of this session".to_owned(),
+        "n  a new class".to_owned(),
+        "m  the whole text".to_owned(),
+        "q  quit; the same command goes on here".to_owned(),
+        format!(
+            "{names}; every answer is in {} at once",
+            session.journal().path().display()
+        ),
+    ];
+    let mut out = String::from("\n");
+    lines
+        .iter()
+        .for_each(|line| wrapped(&mut out, line, width()));
+    output::print(out.as_bytes())
+}
+
+pub fn say(line: &str) -> Result<(), Failure> {
+    output::print(format!("{}\n", visible(line)).as_bytes())
+}
+
+/// Where the answers are and what to do with them.
+pub fn farewell(session: &Session, pool: &Path) -> Result<(), Failure> {
+    let journal = session.journal().path().display();
+    let labels: usize = session.learner().counts().iter().sum();
+    let seen = session
+        .learner()
+        .counts()
+        .iter()
+        .filter(|&&count| count > 0)
+        .count();
+    say(&format!("\n{} in {journal}", output::count(labels, "label")).replace('\n', ""))?;
+    if seen < 2 {
+        return say(
+            "two classes need a label before they can be told apart; the same command goes on",
+        );
+    }
+    say(&format!(
+        "next: fewshot classify --examples {journal} {}",
+        pool.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From statsmodels: proportion_confint(8, 10, method="wilson") = (0.4902, 0.9433).
+    #[test]
+    fn the_interval_is_that_of_others() {
+        let (low, high) = wilson(8, 10);
+        assert!(
+            (low - 49.02).abs() < 0.01 && (high - 94.33).abs() < 0.01,
+            "{low} {high}"
+        );
+    }
+}
