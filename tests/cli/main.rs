@@ -8,6 +8,7 @@ mod classify;
 mod embed;
 mod evaluate;
 mod help;
+mod label;
 mod models;
 mod processes;
 mod support;

@@ -108,3 +108,25 @@ fn control_characters_stay_away_from_the_terminal() {
         "{outcome:#?}"
     );
 }
+
+/// One key a label, no Enter; Ctrl-C says that all is saved.
+#[test]
+fn labels_are_single_keys_on_a_terminal() {
+    let folder = Folder::new();
+    let line = "label --no-cache --pool new.txt --labels j.jsonl --classes animal,money";
+    let Some(outcome) = typed(&folder, line, "12\x03") else {
+        return;
+    };
+    assert_eq!(outcome.code, Some(130), "{outcome:#?}");
+    assert!(
+        outcome.stdout.contains("every answer is saved"),
+        "{outcome:#?}"
+    );
+    assert_eq!(folder.read("j.jsonl").lines().count(), 2);
+    let outcome = typed(&folder, line, "q").expect("as before");
+    assert_eq!(outcome.code, Some(0), "{outcome:#?}");
+    assert!(
+        outcome.stdout.contains("2 labels in j.jsonl"),
+        "{outcome:#?}"
+    );
+}

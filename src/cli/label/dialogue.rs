@@ -96,20 +96,26 @@ fn read(session: &Session) -> Result<Option<Wish>, Failure> {
     // While keys are read, Ctrl-C only asks.
     let _polite = Polite::new();
     let key = Term::stdout().read_key();
-    if interrupt::asked() {
-        return Err(Failure::Interrupted("every answer is saved".to_owned()));
-    }
     match key {
         Ok(Key::Char(key)) => {
             screen::say(&key.to_string())?;
             // Ctrl-D ends the input.
             Ok((key != '\u{4}').then(|| keys::pressed(key, labels)))
         }
+        Ok(Key::CtrlC) => Err(interrupted()),
         Ok(Key::Escape) => Ok(Some(Wish::Quit)),
         Ok(_) => Ok(Some(Wish::Unknown("this key".to_owned()))),
+        // The handler of Ctrl-C may not have run yet.
+        Err(error) if error.kind() == io::ErrorKind::Interrupted || interrupt::asked() => {
+            Err(interrupted())
+        }
         // The terminal is gone.
         Err(_) => Ok(None),
     }
+}
+
+fn interrupted() -> Failure {
+    Failure::Interrupted("every answer is saved".to_owned())
 }
 
 fn read_name() -> Result<Option<String>, Failure> {
