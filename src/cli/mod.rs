@@ -12,9 +12,13 @@ mod label;
 mod models;
 mod options;
 mod output;
+mod policy;
 mod predict;
 mod progress;
+mod set_files;
+mod simulate;
 mod stream;
+mod tasks;
 mod train;
 mod vector_file;
 
@@ -51,6 +55,8 @@ enum Command {
     Benchmark(benchmark::Args),
     Embed(embed::Args),
     Label(label::Args),
+    Simulate(simulate::Args),
+    Policy(policy::Args),
     Models(models::Args),
     Cache(cache::Args),
     /// Print a completion script for a shell.
@@ -88,6 +94,8 @@ fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Benchmark(args) => benchmark::run(&args, context),
         Command::Embed(args) => embed::run(&args, context),
         Command::Label(args) => label::run(&args, context),
+        Command::Simulate(args) => simulate::run(&args, context),
+        Command::Policy(args) => policy::run(&args, context),
         Command::Models(args) => models::run(&args, context),
         Command::Cache(args) => cache::run(&args, context),
         Command::Completions { shell } => output::print(&completions(shell)),
