@@ -21,6 +21,8 @@ mod statistics;
 mod stopping;
 mod strategy;
 mod task;
+#[cfg(test)]
+mod tests;
 mod training;
 
 pub use environment::{Environment, Oracle};

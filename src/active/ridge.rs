@@ -1,8 +1,8 @@
 //! The classifier in the loop: kernel ridge regression, refitted with each label in well under a
 //! millisecond.
 //!
-//! Targets are one-hot minus 1/(known classes), without intercept, less what was expected of a text
-//! before any label. With `K` the similarities of the
+//! Targets are one-hot minus the classes' shares of the labels, which are added to the scores again:
+//! a text unlike any labelled one is taken for the most frequent class. With `K` the similarities of the
 //! labelled texts, the scores of other texts are `k (K + λI)⁻¹ Y` (Saunders, Gammerman & Vovk 1998).
 //! A label adds one row to the Cholesky factor of `K + λI`; nothing is factored anew.
 
@@ -11,6 +11,10 @@ use crate::matrix::Matrix;
 
 /// λ; on similarities between −1 and 1 the best of 0.1, 1 and 3 at 8 to 60 labels.
 pub(super) const PENALTY: f32 = 1.0;
+/// Labels that each class is imagined to have beside its own. Without the classes' shares (infinitely
+/// many imagined) rare classes are given far too often: on twelve sets they are worth 2.2 points of
+/// area, 20 where one class has four fifths of the texts; 1 and 3 are as good as 2.
+const IMAGINED: f64 = 2.0;
 
 /// Labelled points and what follows from them.
 #[derive(Clone, Default)]
@@ -99,9 +103,20 @@ impl Ridge {
         self.weights = self.fit();
     }
 
-    /// The target of point `at` in the column of a class.
-    fn target(&self, at: usize, column: usize) -> f64 {
-        f64::from(u8::from(self.classes[at] == column)) - 1.0 / self.known().max(1) as f64
+    /// What a text is worth in the column of a class if nothing is known of it: the class's share of
+    /// the labels, with so many imagined ones of each class, less an even share.
+    fn usual(&self, column: usize) -> f64 {
+        let known = self.known().max(1) as f64;
+        let share =
+            (self.counts[column] as f64 + IMAGINED) / (self.len() as f64 + IMAGINED * known);
+        share - 1.0 / known
+    }
+
+    /// What is to be fitted at point `at` in the column of a class.
+    fn residual(&self, at: usize, column: usize) -> f64 {
+        let known = self.known().max(1) as f64;
+        let target = f64::from(u8::from(self.classes[at] == column)) - 1.0 / known;
+        target - self.usual(column) - self.expected(at, column)
     }
 
     fn expected(&self, at: usize, column: usize) -> f64 {
@@ -116,8 +131,11 @@ impl Ridge {
             if !self.knows(column) {
                 return vec![0.0; self.len()];
             }
-            let residual = |at: usize| self.target(at, column) - self.expected(at, column);
-            self.solve((0..self.len()).map(residual).collect())
+            self.solve(
+                (0..self.len())
+                    .map(|at| self.residual(at, column))
+                    .collect(),
+            )
         };
         (0..self.ways()).map(weights).collect()
     }
@@ -157,6 +175,13 @@ impl Ridge {
             View::dense(similarities.values(), texts),
         );
         matmul(scores.values_mut(), texts, a, b, Threads::One);
+        for class in 0..self.ways() {
+            let usual = self.usual(class) as f32;
+            scores
+                .row_mut(class)
+                .iter_mut()
+                .for_each(|score| *score += usual);
+        }
         scores
     }
 
@@ -186,7 +211,8 @@ impl Ridge {
         let mut scores = Matrix::zeros(self.ways(), self.len());
         for (column, weights) in self.weights.iter().enumerate() {
             for (at, weight) in weights.iter().enumerate() {
-                let score = self.target(at, column) - weight / diagonal[at];
+                let own = f64::from(u8::from(self.classes[at] == column));
+                let score = own - weight / diagonal[at];
                 scores.row_mut(column)[at] = score as f32;
             }
         }
