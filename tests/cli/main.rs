@@ -11,6 +11,7 @@ mod help;
 mod label;
 mod models;
 mod processes;
+mod simulate;
 mod support;
 mod terminal;
 mod train_predict;
