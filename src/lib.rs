@@ -44,6 +44,8 @@ pub mod encoder;
 mod error;
 pub mod head;
 pub mod hub;
+#[doc(hidden)]
+pub mod kernels;
 mod matmul;
 pub mod matrix;
 pub mod metrics;

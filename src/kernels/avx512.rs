@@ -1,0 +1,254 @@
+//! The inner loops for AVX-512: f32, bf16 (AVX512_BF16) and int8 (AVX512_VNNI).
+
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+use super::epilogue::{ERF_P, ERF_Q, Epilogue};
+use super::panels::{LANES, WIDTH};
+use super::schedule::{Shared, TILE_ROWS, tiles};
+use super::{Precision, Product};
+
+/// Registers of sums per row.
+const REGISTERS: usize = WIDTH / LANES;
+
+type Floats<const ROWS: usize> = [[__m512; REGISTERS]; ROWS];
+type Integers<const ROWS: usize> = [[__m512i; REGISTERS]; ROWS];
+
+/// Whether the kernel for `precision` runs here.
+pub(super) fn available(precision: Precision) -> bool {
+    is_x86_feature_detected!("avx512f")
+        && match precision {
+            Precision::F32 => true,
+            Precision::Bf16 => is_x86_feature_detected!("avx512bf16"),
+            Precision::Int8 => is_x86_feature_detected!("avx512vnni"),
+        }
+}
+
+/// Runs a product in a precision that is [`available`].
+pub(super) fn run(product: &Product<'_>, out: &mut [f32], precision: Precision) {
+    assert!(available(precision), "no kernel for this CPU");
+    let (plan, shared) = (&product.plan, Shared::new(out));
+    // SAFETY: the CPU has the features, as just asserted; `linear` has checked every slice against
+    // the shapes of weights and rows; the plan hands out each block of rows and each panel once.
+    match precision {
+        Precision::F32 => plan.run(|rows, panel| unsafe { f32_task(product, shared, rows, panel) }),
+        Precision::Bf16 => {
+            plan.run(|rows, panel| unsafe { bf16_task(product, shared, rows, panel) });
+        }
+        Precision::Int8 => {
+            plan.run(|rows, panel| unsafe { int8_task(product, shared, rows, panel) });
+        }
+    }
+}
+
+/// One block of rows with one panel. `$dot` adds a step's products of the broadcast activations
+/// `$x` and the weights `$w` to `$sum`; `$floats` makes f32 of the sums.
+macro_rules! task {
+    ($name:ident, $features:literal, $zero:expr, |$sum:ident, $x:ident, $w:ident| $dot:expr, $floats:ident) => {
+        /// # Safety
+        /// The CPU has the features; `out` is `[rows, outputs]` of the product; no other task
+        /// works on these rows and this panel.
+        #[target_feature(enable = $features)]
+        unsafe fn $name(product: &Product<'_>, out: Shared, rows: Range<usize>, panel: usize) {
+            /// # Safety
+            /// As above, for `ROWS` rows from `row` on.
+            #[inline]
+            #[target_feature(enable = $features)]
+            unsafe fn tile<const ROWS: usize>(
+                product: &Product<'_>,
+                out: Shared,
+                row: usize,
+                panel: usize,
+            ) {
+                let steps = product.panels.steps();
+                let weights = product.panels.panel(panel).as_ptr().cast::<__m512i>();
+                let words = product.words[row * steps..][..ROWS * steps].as_ptr();
+                let mut sums = [[$zero; REGISTERS]; ROWS];
+                for step in 0..steps {
+                    // SAFETY: a panel has `steps · REGISTERS` lines, a row of words `steps`.
+                    let weights: [__m512i; REGISTERS] = std::array::from_fn(|at| unsafe {
+                        _mm512_load_si512(weights.add(step * REGISTERS + at))
+                    });
+                    for (row, sums) in sums.iter_mut().enumerate() {
+                        // SAFETY: as above.
+                        let word = unsafe { *words.add(row * steps + step) };
+                        let $x = _mm512_set1_epi32(word.cast_signed());
+                        for (sum, $w) in sums.iter_mut().zip(weights) {
+                            let $sum = *sum;
+                            *sum = $dot;
+                        }
+                    }
+                }
+                // SAFETY: the caller's word for `out`.
+                unsafe {
+                    let sums = $floats(product, row, panel, sums);
+                    finish(product, out, row, panel, sums);
+                }
+            }
+            for rows in tiles(rows) {
+                // SAFETY: the caller's word.
+                unsafe {
+                    match rows.len() {
+                        1 => tile::<1>(product, out, rows.start, panel),
+                        2 => tile::<2>(product, out, rows.start, panel),
+                        3 => tile::<3>(product, out, rows.start, panel),
+                        4 => tile::<4>(product, out, rows.start, panel),
+                        5 => tile::<5>(product, out, rows.start, panel),
+                        6 => tile::<6>(product, out, rows.start, panel),
+                        7 => tile::<7>(product, out, rows.start, panel),
+                        _ => tile::<TILE_ROWS>(product, out, rows.start, panel),
+                    }
+                }
+            }
+        }
+    };
+}
+
+task!(
+    f32_task,
+    "avx512f",
+    _mm512_setzero_ps(),
+    |sum, x, w| _mm512_fmadd_ps(_mm512_castsi512_ps(x), _mm512_castsi512_ps(w), sum),
+    already_floats
+);
+task!(
+    bf16_task,
+    "avx512f,avx512bf16",
+    _mm512_setzero_ps(),
+    |sum, x, w| _mm512_dpbf16_ps(sum, as_bf16(x), as_bf16(w)),
+    already_floats
+);
+task!(
+    int8_task,
+    "avx512f,avx512vnni",
+    _mm512_setzero_si512(),
+    |sum, x, w| _mm512_dpbusd_epi32(sum, x, w),
+    dequantise
+);
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn as_bf16(words: __m512i) -> __m512bh {
+    // SAFETY: both are 64 bytes of any content.
+    unsafe { std::mem::transmute(words) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn already_floats<const ROWS: usize>(
+    _: &Product<'_>,
+    _: usize,
+    _: usize,
+    sums: Floats<ROWS>,
+) -> Floats<ROWS> {
+    sums
+}
+
+/// `scale[r] · scale[n] · (sum - zero[r] · Σ q[n])`, see [`super::quantise`].
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn dequantise<const ROWS: usize>(
+    product: &Product<'_>,
+    row: usize,
+    panel: usize,
+    sums: Integers<ROWS>,
+) -> Floats<ROWS> {
+    let (rows, columns) = product.quantised.expect("int8 comes with its scales");
+    let rows = &rows[row..][..ROWS];
+    let scales = &columns.scales[panel * WIDTH..][..WIDTH];
+    let totals = &columns.sums[panel * WIDTH..][..WIDTH];
+    let mut floats = [[_mm512_setzero_ps(); REGISTERS]; ROWS];
+    for at in 0..REGISTERS {
+        // SAFETY: both slices are `WIDTH` long.
+        let (scales, totals) = unsafe {
+            (
+                _mm512_loadu_ps(scales.as_ptr().add(at * LANES)),
+                _mm512_loadu_si512(totals.as_ptr().add(at * LANES).cast()),
+            )
+        };
+        for ((floats, sums), row) in floats.iter_mut().zip(&sums).zip(rows) {
+            let offset = _mm512_mullo_epi32(totals, _mm512_set1_epi32(row.zero));
+            let exact = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums[at], offset));
+            let scale = _mm512_mul_ps(scales, _mm512_set1_ps(row.scale));
+            floats[at] = _mm512_mul_ps(exact, scale);
+        }
+    }
+    floats
+}
+
+/// Applies the epilogue and stores the tile.
+///
+/// # Safety
+/// `out` is `[rows, outputs]` of the product, and these `ROWS` rows of this panel are ours alone.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn finish<const ROWS: usize>(
+    product: &Product<'_>,
+    out: Shared,
+    row: usize,
+    panel: usize,
+    sums: Floats<ROWS>,
+) {
+    let outputs = product.plan.outputs;
+    let column = panel * WIDTH;
+    let bias = product.epilogue.bias();
+    for at in 0..REGISTERS {
+        let from = column + at * LANES;
+        let mask = first_lanes(outputs.saturating_sub(from));
+        // SAFETY: the mask keeps loads and stores inside each row of `outputs` values.
+        unsafe {
+            let bias = _mm512_maskz_loadu_ps(mask, bias.as_ptr().wrapping_add(from));
+            for (index, sums) in sums.iter().enumerate() {
+                let place = (row + index) * outputs + from;
+                let sum = _mm512_add_ps(sums[at], bias);
+                let value = match product.epilogue {
+                    Epilogue::Bias(_) => sum,
+                    Epilogue::BiasGelu(_) => gelu(sum),
+                    Epilogue::BiasResidual { residual, .. } => {
+                        let residual = residual.as_ptr().wrapping_add(place);
+                        _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, residual))
+                    }
+                };
+                _mm512_mask_storeu_ps(out.start().wrapping_add(place), mask, value);
+            }
+        }
+    }
+}
+
+fn first_lanes(count: usize) -> __mmask16 {
+    if count >= LANES {
+        __mmask16::MAX
+    } else {
+        (1 << count) - 1
+    }
+}
+
+/// `x · Φ(x)`, as [`super::epilogue`]'s; the quotient by an estimate of the reciprocal and one
+/// Newton step, which a division takes several times as long for.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn gelu(x: __m512) -> __m512 {
+    let all = _mm512_set1_ps;
+    let t = _mm512_mul_ps(x, all(std::f32::consts::FRAC_1_SQRT_2));
+    // The bound stands first: `min` and `max` hand on their second operand if either is a NaN.
+    let t = _mm512_max_ps(all(-4.0), _mm512_min_ps(all(4.0), t));
+    let square = _mm512_mul_ps(t, t);
+    let top = horner(&ERF_P, square);
+    let bottom = horner(&ERF_Q, square);
+    let guess = _mm512_rcp14_ps(bottom);
+    let error = _mm512_fnmadd_ps(bottom, guess, all(1.0));
+    let inverse = _mm512_fmadd_ps(guess, error, guess);
+    let erf = _mm512_mul_ps(_mm512_mul_ps(t, top), inverse);
+    let half = _mm512_mul_ps(x, all(0.5));
+    _mm512_fmadd_ps(half, erf, half)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn horner<const N: usize>(powers: &[f32; N], x: __m512) -> __m512 {
+    let mut sum = _mm512_set1_ps(powers[0]);
+    for &power in &powers[1..] {
+        sum = _mm512_fmadd_ps(sum, x, _mm512_set1_ps(power));
+    }
+    sum
+}

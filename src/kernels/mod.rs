@@ -1,0 +1,321 @@
+//! Products of activations with packed weights, the linear layers of an encoder:
+//! `out = x · Wᵀ`, then bias, GELU or residual while the sums are still in registers.
+//!
+//! Weights are packed once, at load, into panels of [`panels::WIDTH`] outputs in the order in which
+//! the inner loop reads them; a library that is handed a plain matrix packs it anew in every call.
+//! The inner loop holds a tile of 8 rows × 48 outputs in 24 of the 32 AVX-512 registers and runs
+//! over all inputs at once, so that the sums never go to memory. With the same tile and the same
+//! bytes per step, one instruction makes the difference between the precisions:
+//!
+//! | precision | a 32-bit lane holds | instruction | products per lane |
+//! |---|---|---|---|
+//! | f32 | one f32 | `vfmadd231ps` | 1 |
+//! | bf16 | two bf16 | `vdpbf16ps` | 2 |
+//! | int8 | four int8 | `vpdpbusd` | 4 |
+//!
+//! A row's result does not depend on the other rows of the call, whatever their number.
+//!
+//! # Sources
+//! Goto & van de Geijn 2008, "Anatomy of high-performance matrix multiplication" (panels, tiles,
+//! which cache holds what); [`quantise`] names those of int8.
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod epilogue;
+mod panels;
+mod portable;
+mod quantise;
+mod schedule;
+#[cfg(test)]
+mod tests;
+
+use rayon::prelude::*;
+
+use crate::matmul::{Threads, View, matmul};
+use panels::Panels;
+use quantise::{Columns, QuantisedRow, quantise_row, quantise_weights};
+use schedule::Plan;
+
+pub use epilogue::Epilogue;
+
+/// Rows that one task converts: enough to outweigh the hand-over.
+const ROWS_PER_TASK: usize = 16;
+
+/// In which numbers a product is computed; sums are f32, for int8 exact integers and then f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats with f32's range and 8 bits of precision.
+    Bf16,
+    /// 8-bit integers, with a scale per row of activations and per output.
+    Int8,
+}
+
+impl Precision {
+    /// Whether this CPU multiplies in this precision faster than in f32. Without, it works too,
+    /// slowly.
+    #[must_use]
+    pub fn available(self) -> bool {
+        match self {
+            Self::F32 => true,
+            Self::Bf16 | Self::Int8 => self.has_kernel(),
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn has_kernel(self) -> bool {
+        avx512::available(self)
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn has_kernel(self) -> bool {
+        false
+    }
+}
+
+/// A linear layer's weights, packed for one precision.
+pub struct PackedWeights {
+    outputs: usize,
+    inputs: usize,
+    kind: Kind,
+}
+
+enum Kind {
+    /// As they came, for `gemm`, where there is no kernel of our own.
+    Plain(Vec<f32>),
+    F32(Panels),
+    Bf16(Panels),
+    Int8(Panels, Columns),
+}
+
+impl PackedWeights {
+    /// Packs `weights`, `[outputs, inputs]` row by row as in PyTorch.
+    ///
+    /// # Panics
+    /// If the slice does not have that size, or either is 0.
+    #[must_use]
+    pub fn pack(weights: &[f32], outputs: usize, inputs: usize, precision: Precision) -> Self {
+        Self::pack_smoothed(weights, outputs, inputs, precision, None)
+    }
+
+    /// As [`pack`](Self::pack), with a divisor for each input channel: int8 quantises `x[j] /
+    /// smoothing[j]` and multiplies weight column `j` by it, which moves the spread of outlier
+    /// channels from the activations, where it ruins a whole row's scale, to the weights
+    /// (SmoothQuant). f32 and bf16 do not need it and ignore it.
+    ///
+    /// # Panics
+    /// As `pack`, and if `smoothing` is not one positive number per input.
+    #[must_use]
+    pub fn pack_smoothed(
+        weights: &[f32],
+        outputs: usize,
+        inputs: usize,
+        precision: Precision,
+        smoothing: Option<&[f32]>,
+    ) -> Self {
+        assert!(outputs > 0 && inputs > 0, "an empty weight matrix");
+        assert_eq!(weights.len(), outputs * inputs, "size of a weight matrix");
+        let kind = match precision {
+            Precision::F32 if !precision.has_kernel() => Kind::Plain(weights.to_vec()),
+            Precision::F32 => Kind::F32(Panels::pack(weights, inputs, 1, |w| w[0].to_bits())),
+            Precision::Bf16 => Kind::Bf16(Panels::pack(weights, inputs, 2, |w| {
+                pair(w[0], w.get(1).copied().unwrap_or(0.0))
+            })),
+            Precision::Int8 => {
+                let (columns, integers) = quantise_weights(weights, inputs, smoothing);
+                Kind::Int8(Panels::pack(&integers, inputs, 4, quantise::four), columns)
+            }
+        };
+        Self {
+            outputs,
+            inputs,
+            kind,
+        }
+    }
+
+    /// Memory that the packed weights take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match &self.kind {
+            Kind::Plain(weights) => size_of_val(&weights[..]),
+            Kind::F32(panels) | Kind::Bf16(panels) => panels.bytes(),
+            Kind::Int8(panels, columns) => panels.bytes() + columns.bytes(),
+        }
+    }
+
+    /// Width of the result.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Width of the activations.
+    #[must_use]
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+}
+
+/// Memory for converted activations, kept from call to call.
+#[derive(Default)]
+pub struct Scratch {
+    words: Vec<u32>,
+    rows: Vec<QuantisedRow>,
+}
+
+/// `out = x · Wᵀ`, then `epilogue`, on all threads of the current rayon pool.
+///
+/// # Shapes
+/// - `out`: `[rows, outputs]`, overwritten
+/// - `x`: `[rows, inputs]`
+/// - the epilogue's bias: `[outputs]`; residual: `[rows, outputs]`
+///
+/// # Panics
+/// If a slice does not have its size.
+pub fn linear(
+    out: &mut [f32],
+    x: &[f32],
+    rows: usize,
+    weights: &PackedWeights,
+    epilogue: Epilogue<'_>,
+    scratch: &mut Scratch,
+) {
+    let (outputs, inputs) = (weights.outputs, weights.inputs);
+    assert_eq!(out.len(), rows * outputs, "output of a linear layer");
+    assert_eq!(x.len(), rows * inputs, "input of a linear layer");
+    epilogue.check(rows, outputs);
+    if rows == 0 {
+        return;
+    }
+    let product = |panels, words, quantised| Product {
+        plan: Plan::new(rows, outputs, panels),
+        panels,
+        words,
+        quantised,
+        epilogue,
+    };
+    match &weights.kind {
+        Kind::Plain(weights) => plain(out, x, weights, inputs, epilogue),
+        Kind::F32(panels) => {
+            product(panels, bytemuck::cast_slice(x), None).run(out, Precision::F32)
+        }
+        Kind::Bf16(panels) => {
+            scratch.to_bf16(x, inputs, panels.steps());
+            product(panels, &scratch.words, None).run(out, Precision::Bf16);
+        }
+        Kind::Int8(panels, columns) => {
+            scratch.to_int8(x, inputs, panels.steps(), columns);
+            let quantised = Some((&scratch.rows[..], columns));
+            product(panels, &scratch.words, quantised).run(out, Precision::Int8);
+        }
+    }
+}
+
+/// One call of [`linear`], its activations converted.
+struct Product<'a> {
+    plan: Plan,
+    panels: &'a Panels,
+    /// `[rows, steps]`, each holding as many activations as a lane of the panels holds weights.
+    words: &'a [u32],
+    /// int8 only.
+    quantised: Option<(&'a [QuantisedRow], &'a Columns)>,
+    epilogue: Epilogue<'a>,
+}
+
+impl Product<'_> {
+    #[cfg(target_arch = "x86_64")]
+    fn run(&self, out: &mut [f32], precision: Precision) {
+        if precision.has_kernel() {
+            avx512::run(self, out, precision);
+        } else {
+            portable::run(self, out, precision);
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn run(&self, out: &mut [f32], precision: Precision) {
+        portable::run(self, out, precision);
+    }
+}
+
+fn plain(out: &mut [f32], x: &[f32], weights: &[f32], inputs: usize, epilogue: Epilogue<'_>) {
+    let outputs = weights.len() / inputs;
+    let transposed = View::dense(weights, inputs).transposed();
+    matmul(
+        out,
+        outputs,
+        View::dense(x, inputs),
+        transposed,
+        Threads::All,
+    );
+    out.par_chunks_mut(outputs)
+        .enumerate()
+        .for_each(|(row, sums)| epilogue.apply(sums, row));
+}
+
+impl Scratch {
+    fn to_bf16(&mut self, x: &[f32], inputs: usize, steps: usize) {
+        self.words.resize(x.len() / inputs * steps, 0);
+        self.words
+            .par_chunks_mut(steps * ROWS_PER_TASK)
+            .zip(x.par_chunks(inputs * ROWS_PER_TASK))
+            .for_each(|(words, rows)| {
+                for (words, row) in words.chunks_exact_mut(steps).zip(rows.chunks_exact(inputs)) {
+                    bf16_row(words, row);
+                }
+            });
+    }
+
+    fn to_int8(&mut self, x: &[f32], inputs: usize, steps: usize, columns: &Columns) {
+        let rows = x.len() / inputs;
+        self.words.resize(rows * steps, 0);
+        self.rows.resize(rows, QuantisedRow::default());
+        self.words
+            .par_chunks_mut(steps * ROWS_PER_TASK)
+            .zip(self.rows.par_chunks_mut(ROWS_PER_TASK))
+            .zip(x.par_chunks(inputs * ROWS_PER_TASK))
+            .for_each(|((words, scales), rows)| {
+                for ((words, scale), row) in words
+                    .chunks_exact_mut(steps)
+                    .zip(scales)
+                    .zip(rows.chunks_exact(inputs))
+                {
+                    *scale = quantise_row(bytemuck::cast_slice_mut(words), row, columns);
+                }
+            });
+    }
+}
+
+#[multiversion::multiversion(targets(
+    "x86_64+avx512f+avx512vl+avx512dq+avx512bw",
+    "x86_64+avx2+fma"
+))]
+fn bf16_row(words: &mut [u32], row: &[f32]) {
+    let (pairs, rest) = row.as_chunks::<2>();
+    for (word, &[low, high]) in words.iter_mut().zip(pairs) {
+        *word = pair(low, high);
+    }
+    if let (&[last], Some(word)) = (rest, words.last_mut()) {
+        *word = pair(last, 0.0);
+    }
+}
+
+/// Two bf16 in one word, the first in the low half.
+#[inline(always)]
+fn pair(low: f32, high: f32) -> u32 {
+    bf16_bits(low) >> 16 | bf16_bits(high) & 0xffff_0000
+}
+
+/// f32 rounded to the nearest bf16, ties to even, in the upper half (the lower is not cleared).
+#[inline(always)]
+fn bf16_bits(value: f32) -> u32 {
+    let bits = value.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
+    // Rounding could carry a NaN's payload into the sign; its quiet bit is enough.
+    if value.is_nan() {
+        bits | 0x0040_0000
+    } else {
+        rounded
+    }
+}

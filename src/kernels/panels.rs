@@ -1,0 +1,74 @@
+//! Weights in the order in which the inner loop reads them.
+
+use rayon::prelude::*;
+
+/// Outputs of a panel: three AVX-512 registers of 32-bit lanes.
+pub(super) const WIDTH: usize = 3 * LANES;
+
+/// 32-bit lanes of an AVX-512 register, and of a cache line.
+pub(super) const LANES: usize = 16;
+
+/// A cache line, so that no load of a register touches two.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Line(pub [u32; LANES]);
+
+/// `[panels, steps, WIDTH]` words: a panel holds the weights of [`WIDTH`] neighbouring outputs, a
+/// step those of a *group* of neighbouring inputs, a word one output's weights of that step. Absent
+/// outputs and inputs are zeros.
+pub(super) struct Panels {
+    lines: Vec<Line>,
+    steps: usize,
+}
+
+impl Panels {
+    /// `encode` makes a word of `group` neighbouring weights of an output, fewer at the end.
+    pub fn pack<T: Sync>(
+        weights: &[T],
+        inputs: usize,
+        group: usize,
+        encode: impl Fn(&[T]) -> u32 + Sync,
+    ) -> Self {
+        let steps = inputs.div_ceil(group);
+        let count = weights.len().div_ceil(inputs * WIDTH);
+        let mut lines = vec![Line([0; LANES]); count * steps * WIDTH / LANES];
+        lines
+            .par_chunks_mut(steps * WIDTH / LANES)
+            .zip(weights.par_chunks(inputs * WIDTH))
+            .for_each(|(panel, rows)| {
+                let words = words_mut(panel);
+                for (output, row) in rows.chunks_exact(inputs).enumerate() {
+                    for (step, group) in row.chunks(group).enumerate() {
+                        words[step * WIDTH + output] = encode(group);
+                    }
+                }
+            });
+        Self { lines, steps }
+    }
+
+    /// Words from one row of activations or one panel's column.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// How many panels there are.
+    pub fn count(&self) -> usize {
+        self.lines.len() * LANES / (self.steps * WIDTH)
+    }
+
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.lines[..])
+    }
+
+    /// The words of panel `index`, `[steps, WIDTH]`.
+    pub fn panel(&self, index: usize) -> &[Line] {
+        let lines = self.steps * WIDTH / LANES;
+        &self.lines[index * lines..][..lines]
+    }
+}
+
+fn words_mut(lines: &mut [Line]) -> &mut [u32] {
+    let words = lines.len() * LANES;
+    // SAFETY: a `Line` is `LANES` u32 without padding, and the slice covers exactly those.
+    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), words) }
+}
