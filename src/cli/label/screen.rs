@@ -100,13 +100,12 @@ fn choices(session: &Session) -> String {
     if classes.is_empty() {
         return "no class yet: type n, then its name".to_owned();
     }
-    let choice = |(at, name): (usize, &String)| match keys::key_of(at) {
+    let choice = |(key, name): (Option<char>, &String)| match key {
         Some(key) => format!("[{key}] {name}"),
         None => name.clone(),
     };
-    classes
-        .iter()
-        .enumerate()
+    let keys = keys::of(classes).into_iter();
+    keys.zip(classes)
         .map(choice)
         .collect::<Vec<_>>()
         .join("  ")
