@@ -1,7 +1,5 @@
 //! What the person sees. Plain lines, within the terminal's width, nothing moves.
 
-use std::path::Path;
-
 use fewshot::active::{Question, Session};
 use fewshot::data::{fold, visible};
 
@@ -11,6 +9,8 @@ use crate::cli::output;
 
 /// Lines of a text that are shown at first.
 const FIRST_LINES: usize = 12;
+/// Labels that are named where there are more than keys.
+const LIKELIEST: usize = 8;
 /// Columns beyond which lines are hard to read.
 const WIDEST: usize = 100;
 
@@ -28,7 +28,7 @@ pub fn question(session: &Session, question: &Question, whole: bool) -> Result<(
     text.iter().for_each(|line| out += &format!("  {line}\n"));
     out += "\n";
     wrapped(&mut out, &because(session, question), width);
-    wrapped(&mut out, &choices(session), width);
+    wrapped(&mut out, &choices(session, question), width);
     let more = if cut { " m)ore" } else { "" };
     wrapped(
         &mut out,
@@ -44,30 +44,39 @@ fn wrapped(out: &mut String, text: &str, width: usize) {
         .for_each(|line| *out += &format!("{line}\n"));
 }
 
-/// Labels of each class, and how good the model is.
+/// Lines that the labels' counts may take.
+const COUNT_LINES: usize = 2;
+
+/// Labels of each class; below, how good the model is.
 fn progress(session: &Session, width: usize) -> String {
     let counts = session.learner().counts();
     let labels: usize = counts.iter().sum();
-    let each: Vec<String> = session
-        .classes()
-        .iter()
-        .zip(counts)
+    let each = session.classes().iter().zip(counts);
+    let each: Vec<String> = each
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
     let mut line = output::count(labels, "label");
     if !each.is_empty() {
         line += &format!(": {}", each.join(", "));
     }
+    let mut lines = fold(&line, width, COUNT_LINES);
+    lines.extend(fold(&quality(session), width, usize::MAX));
+    lines.retain(|line| !line.is_empty());
+    lines.join("\n")
+}
+
+fn quality(session: &Session) -> String {
+    let mut said = Vec::new();
     let (right, all) = session.leave_one_out();
     if all > 1 && session.classes().len() > 1 {
         let (low, high) = wilson(right, all);
         let share = 100.0 * right as f64 / all as f64;
-        line += &format!(" · held out {share:.0} % right ({low:.0}-{high:.0})");
+        said.push(format!("held out {share:.0} % right ({low:.0}-{high:.0})"));
     }
     if session.is_stable() {
-        line += " · predictions are stable: you may stop";
+        said.push("predictions are stable: you may stop".to_owned());
     }
-    fold(&line, width, 3).join("\n")
+    said.join(" · ")
 }
 
 /// 95 % interval of a share, in percent (Wilson 1927).
@@ -95,20 +104,39 @@ fn because(session: &Session, question: &Question) -> String {
     }
 }
 
-fn choices(session: &Session) -> String {
+fn choices(session: &Session, question: &Question) -> String {
     let classes = session.classes();
     if classes.is_empty() {
         return "no class yet: type n, then its name".to_owned();
     }
+    if keys::of(classes).contains(&None) {
+        return likeliest(session, question);
+    }
+    all_choices(classes)
+}
+
+fn all_choices(classes: &[String]) -> String {
     let choice = |(key, name): (Option<char>, &String)| match key {
         Some(key) => format!("[{key}] {name}"),
         None => name.clone(),
     };
-    let keys = keys::of(classes).into_iter();
-    keys.zip(classes)
-        .map(choice)
-        .collect::<Vec<_>>()
-        .join("  ")
+    let choices = keys::of(classes).into_iter().zip(classes).map(choice);
+    choices.collect::<Vec<_>>().join("  ")
+}
+
+/// More labels than keys: all their names would push the text off the screen.
+fn likeliest(session: &Session, question: &Question) -> String {
+    let (classes, labels) = (session.classes(), session.classes().len());
+    let probabilities = session.learner().probabilities(question.text);
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+    let names = order.iter().filter_map(|&class| classes.get(class));
+    let names: Vec<&str> = names.take(LIKELIEST).map(String::as_str).collect();
+    let how = format!("type the beginning of one of {labels} labels (h lists them)");
+    match names.is_empty() {
+        true => how,
+        false => format!("{how}; likeliest: {}", names.join(", ")),
+    }
 }
 
 pub fn help(session: &Session) -> Result<(), Failure> {
@@ -127,6 +155,7 @@ pub fn help(session: &Session) -> Result<(), Failure> {
         ),
     ];
     let mut out = String::from("\n");
+    wrapped(&mut out, &all_choices(session.classes()), width());
     lines
         .iter()
         .for_each(|line| wrapped(&mut out, line, width()));
@@ -135,28 +164,6 @@ pub fn help(session: &Session) -> Result<(), Failure> {
 
 pub fn say(line: &str) -> Result<(), Failure> {
     output::print(format!("{}\n", visible(line)).as_bytes())
-}
-
-/// Where the answers are and what to do with them.
-pub fn farewell(session: &Session, pool: &Path) -> Result<(), Failure> {
-    let journal = session.journal().path().display();
-    let labels: usize = session.learner().counts().iter().sum();
-    let seen = session
-        .learner()
-        .counts()
-        .iter()
-        .filter(|&&count| count > 0)
-        .count();
-    say(&format!("\n{} in {journal}", output::count(labels, "label")).replace('\n', ""))?;
-    if seen < 2 {
-        return say(
-            "two classes need a label before they can be told apart; the same command goes on",
-        );
-    }
-    say(&format!(
-        "next: fewshot classify --examples {journal} {}",
-        pool.display()
-    ))
 }
 
 #[cfg(test)]
