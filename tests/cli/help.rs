@@ -2,13 +2,14 @@
 
 use crate::support::{Folder, Outcome, binary};
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "classify",
     "train",
     "predict",
     "evaluate",
     "benchmark",
     "embed",
+    "label",
     "models",
     "cache",
     "completions",

@@ -16,7 +16,11 @@ use crate::cli::interrupt::{self, Polite};
 const TICK: Duration = Duration::from_millis(50);
 
 /// Asks until the person, the texts or the budget end it.
+///
+/// All the while Ctrl-C only asks: it waits for a line of the journal to be whole, and the last words
+/// say where that is.
 pub fn run(session: &mut Session, budget: Option<usize>) -> Result<(), Failure> {
+    let _polite = Polite::new();
     loop {
         let labels = session.learner().answers().len();
         if budget.is_some_and(|budget| labels >= budget) {
@@ -71,9 +75,8 @@ fn ask(session: &mut Session, question: &Question) -> Result<bool, Failure> {
     }
 }
 
-/// Writes to the journal; Ctrl-C waits until the line is whole.
+/// Writes to the journal.
 fn saved<E: Into<fewshot::Error>>(write: impl FnOnce() -> Result<(), E>) -> Result<bool, Failure> {
-    let _polite = Polite::new();
     write().map_err(|error| Failure::from(error.into()))?;
     Ok(true)
 }
@@ -100,22 +103,20 @@ fn read(session: &Session) -> Result<Option<Wish>, Failure> {
     if !by_key(session) {
         return Ok(read_line(session)?.map(|line| keys::typed(&line, session.classes())));
     }
-    // While keys are read, Ctrl-C only asks.
-    let _polite = Polite::new();
-    let key = Term::stdout().read_key();
-    match key {
+    if interrupt::asked() {
+        return Err(interrupted(session));
+    }
+    // Raw: on any signal the other way to read sends a Ctrl-C of its own, the second one.
+    match Term::stdout().read_key_raw() {
+        // Ctrl-D ends the input.
+        Ok(Key::Char('\u{4}')) => Ok(None),
         Ok(Key::Char(key)) => {
             screen::say(&key.to_string())?;
-            // Ctrl-D ends the input.
-            Ok((key != '\u{4}').then(|| keys::pressed(key, session.classes())))
+            Ok(Some(keys::pressed(key, session.classes())))
         }
         Ok(Key::CtrlC) => Err(interrupted(session)),
-        Ok(Key::Escape) => Ok(Some(Wish::Quit)),
+        // Arrows and the like; also Escape, which the first byte of an arrow is on a slow line.
         Ok(_) => Ok(Some(Wish::Unknown("this key".to_owned()))),
-        // The handler of Ctrl-C may not have run yet.
-        Err(error) if error.kind() == io::ErrorKind::Interrupted || interrupt::asked() => {
-            Err(interrupted(session))
-        }
         // The terminal is gone.
         Err(_) => Ok(None),
     }
@@ -138,7 +139,6 @@ fn read_name(session: &Session) -> Result<Option<String>, Failure> {
 /// It is read on a thread of its own, since the wait for it cannot be broken off and Ctrl-C has to
 /// say where the answers are.
 fn read_line(session: &Session) -> Result<Option<String>, Failure> {
-    let _polite = Polite::new();
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         let mut line = Vec::new();

@@ -34,7 +34,7 @@ fn next(journal: &Path, args: &Args, model: Option<&str>) -> String {
     }
     // The journal's field is `text`, whatever the pool's is.
     format!(
-        "fewshot train --examples {journal} --output classifier{learning}, then \
+        "fewshot train --examples {journal} --output classifier{learning} && \
          fewshot predict --classifier classifier {pool} --text-field {}{reading}",
         quoted(&text)
     )

@@ -2,6 +2,7 @@
 
 use fewshot::active::{Question, Session};
 use fewshot::data::{fold, visible};
+use unicode_width::UnicodeWidthStr;
 
 use super::keys;
 use crate::cli::failure::Failure;
@@ -28,7 +29,7 @@ pub fn question(session: &Session, question: &Question, whole: bool) -> Result<(
     text.iter().for_each(|line| out += &format!("  {line}\n"));
     out += "\n";
     wrapped(&mut out, &because(session, question), width);
-    wrapped(&mut out, &choices(session, question), width);
+    out += &format!("{}\n", choices(session, question, width));
     let more = if cut { " m)ore" } else { "" };
     wrapped(
         &mut out,
@@ -49,20 +50,29 @@ const COUNT_LINES: usize = 2;
 
 /// Labels of each class; below, how good the model is.
 fn progress(session: &Session, width: usize) -> String {
-    let counts = session.learner().counts();
-    let labels: usize = counts.iter().sum();
-    let each = session.classes().iter().zip(counts);
-    let each: Vec<String> = each
-        .map(|(name, count)| format!("{name} {count}"))
-        .collect();
-    let mut line = output::count(labels, "label");
-    if !each.is_empty() {
-        line += &format!(": {}", each.join(", "));
-    }
-    let mut lines = fold(&line, width, COUNT_LINES);
+    let mut lines = fold(&counts(session), width, COUNT_LINES);
     lines.extend(fold(&quality(session), width, usize::MAX));
     lines.retain(|line| !line.is_empty());
     lines.join("\n")
+}
+
+fn counts(session: &Session) -> String {
+    let (classes, counts) = (session.classes(), session.learner().counts());
+    let labels = output::count(counts.iter().sum(), "label");
+    let mut each: Vec<(&String, usize)> = classes.iter().zip(counts.iter().copied()).collect();
+    if keys::of(classes).contains(&None) {
+        // Many: those that have labels, most first.
+        each.retain(|(_, count)| *count > 0);
+        each.sort_by_key(|(_, count)| usize::MAX - count);
+    }
+    if each.is_empty() {
+        return labels;
+    }
+    let each: Vec<String> = each
+        .iter()
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    format!("{labels}: {}", each.join(", "))
 }
 
 fn quality(session: &Session) -> String {
@@ -104,24 +114,31 @@ fn because(session: &Session, question: &Question) -> String {
     }
 }
 
-fn choices(session: &Session, question: &Question) -> String {
+fn choices(session: &Session, question: &Question, width: usize) -> String {
     let classes = session.classes();
     if classes.is_empty() {
         return "no class yet: type n, then its name".to_owned();
     }
     if keys::of(classes).contains(&None) {
-        return likeliest(session, question);
+        return fold(&likeliest(session, question), width, usize::MAX).join("\n");
     }
-    all_choices(classes)
+    all_choices(classes, width)
 }
 
-fn all_choices(classes: &[String]) -> String {
-    let choice = |(key, name): (Option<char>, &String)| match key {
-        Some(key) => format!("[{key}] {name}"),
-        None => name.clone(),
-    };
-    let choices = keys::of(classes).into_iter().zip(classes).map(choice);
-    choices.collect::<Vec<_>>().join("  ")
+/// A key and its label stay in one line.
+fn all_choices(classes: &[String], width: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for (key, name) in keys::of(classes).into_iter().zip(classes) {
+        let key = key.map_or_else(String::new, |key| format!("[{key}] "));
+        let choice = fold(&format!("{key}{name}"), width, 1).concat();
+        match lines.last_mut() {
+            Some(line) if line.width() + 2 + choice.width() <= width => {
+                *line += &format!("  {choice}");
+            }
+            _ => lines.push(choice),
+        }
+    }
+    lines.join("\n")
 }
 
 /// More labels than keys: all their names would push the text off the screen.
@@ -139,26 +156,25 @@ fn likeliest(session: &Session, question: &Question) -> String {
     }
 }
 
+const HELP: &str = "
+s  skip: not now, perhaps another time
+d  don't know: do not ask again
+u  undo the last answer of this session
+n  a new class
+m  the whole text
+h  this help
+q  quit; the same command goes on here
+Where lines are typed, the beginning of a label or + and a new one do as well.
+";
+
 pub fn help(session: &Session) -> Result<(), Failure> {
-    let names = "the beginning of a name, or + and a new one, then Enter, does as well where lines are typed";
-    let lines = [
-        "1, 2, …  this label".to_owned(),
-        "s  skip: not now, perhaps another time".to_owned(),
-        "d  don't know: do not ask again".to_owned(),
-        "u  undo the last answer of this session".to_owned(),
-        "n  a new class".to_owned(),
-        "m  the whole text".to_owned(),
-        "q  quit; the same command goes on here".to_owned(),
-        format!(
-            "{names}; every answer is in {} at once",
-            session.journal().path().display()
-        ),
-    ];
-    let mut out = String::from("\n");
-    wrapped(&mut out, &all_choices(session.classes()), width());
-    lines
-        .iter()
-        .for_each(|line| wrapped(&mut out, line, width()));
+    let mut out = format!("\n{}{HELP}", all_choices(session.classes(), width()));
+    let journal = session.journal().path().display();
+    wrapped(
+        &mut out,
+        &format!("Every answer is in {journal} at once."),
+        width(),
+    );
     output::print(out.as_bytes())
 }
 
