@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 pub use folder::{CacheFile, clear, list};
 
-use crate::encoder::{Encoded, Encoder, EncoderError, LayerMix, Note, deduplicate};
+use crate::encoder::{Encoded, Encoder, EncoderError, LayerMix, Note, Precision, deduplicate};
 use crate::hub::fewshot_cache;
 use crate::matrix::Matrix;
 use record::Entry;
@@ -172,6 +172,8 @@ pub struct EmbeddingKey {
     pub weights: String,
     /// [`Encoder::settings_sha256`].
     pub settings: String,
+    /// In which numbers they were computed.
+    pub precision: Precision,
     /// The layers that are averaged.
     pub layers: Vec<usize>,
 }
@@ -189,6 +191,7 @@ impl EmbeddingKey {
             version: VERSION,
             weights: encoder.identity().sha256.clone(),
             settings: encoder.settings_sha256().to_owned(),
+            precision: encoder.precision(),
             layers: layers.indices(encoder.layers())?,
         })
     }

@@ -61,11 +61,12 @@ impl Context {
     /// A certain encoder.
     pub fn encoder_of(&self, model: &str, hub: &HubOptions) -> Result<Arc<Encoder>, Failure> {
         let start = Instant::now();
-        let encoder = Encoder::load(&self.files(model, hub)?)?;
+        let encoder = Encoder::load_in(&self.files(model, hub)?, self.common.precision)?;
         self.verbose(|| {
             format!(
-                "encoder {model} loaded in {:.2} s",
-                start.elapsed().as_secs_f64()
+                "encoder {model} loaded in {:.2} s, {}",
+                start.elapsed().as_secs_f64(),
+                encoder.precision().name()
             )
         });
         Ok(Arc::new(encoder))

@@ -7,7 +7,7 @@ use clap::Args;
 use fewshot::classifier::FitOptions;
 use fewshot::data::{Dataset, Example, FieldNames, InputFormat, OutputFormat, Warning};
 use fewshot::embedding_cache::{CacheError, CacheOptions};
-use fewshot::encoder::LayerMix;
+use fewshot::encoder::{LayerMix, Precision};
 use fewshot::head::{HeadError, HeadKind, HeadOptions, LinearOptions, MlpOptions, Start};
 use fewshot::prompt::Prompt;
 
@@ -34,6 +34,10 @@ pub struct Common {
     /// The Hugging Face cache [default: $HF_HUB_CACHE, $HF_HOME/hub or ~/.cache/huggingface/hub]
     #[arg(long, global = true, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
+    /// Numbers in which the encoder computes: auto (bf16 where the processor has it, else f32), f32,
+    /// bf16 or int8
+    #[arg(long, global = true, value_name = "KIND", default_value = "auto", value_parser = parse_precision)]
+    pub precision: Precision,
     /// Threads [default: one a core]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -49,6 +53,17 @@ pub struct Common {
     /// Say what is done and how long it took
     #[arg(short, long, global = true)]
     pub verbose: bool,
+}
+
+fn parse_precision(text: &str) -> Result<Precision, String> {
+    let known = [Precision::F32, Precision::Bf16, Precision::Int8];
+    let named = known.into_iter().find(|precision| precision.name() == text);
+    match text {
+        "auto" => Ok(Precision::automatic()),
+        _ => {
+            named.ok_or_else(|| format!("`{text}` is no precision; choose auto, f32, bf16 or int8"))
+        }
+    }
 }
 
 /// The names of the fields of examples and texts.

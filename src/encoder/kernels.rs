@@ -1,4 +1,5 @@
-//! The encoder's row-wise inner loops on plain slices: bias + GELU, residual + layer norm, softmax.
+//! The encoder's row-wise inner loops on plain slices: layer norm, softmax, activations other than GELU
+//! (which [`crate::kernels`] fuses).
 //!
 //! Each row-wise kernel is compiled once per instruction set and chosen at run time
 //! (`multiversion`). Sums run over sixteen fixed lanes, so that every instruction set adds in the
@@ -7,21 +8,26 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use crate::kernels::gelu;
+
 /// Lanes of the partial sums; one AVX-512 register of f32.
 const LANES: usize = 16;
 
 /// Rows that one task of a row-wise kernel takes: enough to outweigh the hand-over.
 const ROWS_PER_TASK: usize = 16;
 
-/// `x = gelu(x + bias)` in every row.
-pub(super) fn add_bias_gelu(x: &mut [f32], bias: &[f32], activation: Activation) {
-    let width = bias.len();
-    x.par_chunks_mut(width * ROWS_PER_TASK)
-        .for_each(|rows| match activation {
-            Activation::Gelu => bias_gelu_rows(rows, bias),
-            Activation::GeluTanh => bias_map_rows(rows, bias, gelu_tanh),
-            Activation::Relu => bias_map_rows(rows, bias, |value| value.max(0.0)),
-        });
+/// Values that one task of an activation takes.
+const VALUES_PER_TASK: usize = 16_384;
+
+/// Applies an activation to every value.
+pub(super) fn activate(x: &mut [f32], activation: Activation) {
+    let map = match activation {
+        Activation::Gelu => gelu,
+        Activation::GeluTanh => gelu_tanh,
+        Activation::Relu => |value: f32| value.max(0.0),
+    };
+    x.par_chunks_mut(VALUES_PER_TASK)
+        .for_each(|values| values.iter_mut().for_each(|value| *value = map(*value)));
 }
 
 /// The activation between the two layers of the feed-forward part.
@@ -32,31 +38,8 @@ pub(super) enum Activation {
     Relu,
 }
 
-fn bias_map_rows(rows: &mut [f32], bias: &[f32], map: impl Fn(f32) -> f32) {
-    for row in rows.chunks_exact_mut(bias.len()) {
-        for (value, &bias) in row.iter_mut().zip(bias) {
-            *value = map(*value + bias);
-        }
-    }
-}
-
 fn gelu_tanh(x: f32) -> f32 {
     0.5 * x * (1.0 + (0.797_884_6 * (x + 0.044_715 * x * x * x)).tanh())
-}
-
-/// `x = layer_norm(x + bias + residual)` in every row, with the norm's own weight and bias.
-pub(super) fn add_residual_layer_norm(
-    x: &mut [f32],
-    bias: &[f32],
-    residual: &[f32],
-    norm: &LayerNorm,
-) {
-    let task = bias.len() * ROWS_PER_TASK;
-    x.par_chunks_mut(task)
-        .zip(residual.par_chunks(task))
-        .for_each(|(rows, residual)| {
-            residual_norm_rows(rows, bias, residual, norm.weight, norm.bias, norm.epsilon);
-        });
 }
 
 /// Weight, bias and epsilon of one layer norm.
@@ -80,47 +63,17 @@ pub(super) fn layer_norm(x: &mut [f32], norm: &LayerNorm) {
 /// `x += bias` in every row.
 pub(super) fn add_bias(x: &mut [f32], bias: &[f32]) {
     x.par_chunks_mut(bias.len() * ROWS_PER_TASK)
-        .for_each(|rows| bias_map_rows(rows, bias, |value| value));
-}
-
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw", "x86_64+avx2+fma"))]
-fn bias_gelu_rows(rows: &mut [f32], bias: &[f32]) {
-    for row in rows.chunks_exact_mut(bias.len()) {
-        for (value, &bias) in row.iter_mut().zip(bias) {
-            let x = *value + bias;
-            *value = 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
-        }
-    }
-}
-
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw", "x86_64+avx2+fma"))]
-fn residual_norm_rows(
-    rows: &mut [f32],
-    bias: &[f32],
-    residual: &[f32],
-    weight: &[f32],
-    shift: &[f32],
-    epsilon: f32,
-) {
-    let width = bias.len();
-    for (row, residual) in rows
-        .chunks_exact_mut(width)
-        .zip(residual.chunks_exact(width))
-    {
-        for ((value, &bias), &residual) in row.iter_mut().zip(bias).zip(residual) {
-            *value += bias + residual;
-        }
-        norm_row_inline(row, weight, shift, epsilon);
-    }
+        .for_each(|rows| {
+            for row in rows.chunks_exact_mut(bias.len()) {
+                row.iter_mut()
+                    .zip(bias)
+                    .for_each(|(value, bias)| *value += bias);
+            }
+        });
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw", "x86_64+avx2+fma"))]
 fn norm_row(row: &mut [f32], weight: &[f32], shift: &[f32], epsilon: f32) {
-    norm_row_inline(row, weight, shift, epsilon);
-}
-
-#[inline(always)]
-fn norm_row_inline(row: &mut [f32], weight: &[f32], shift: &[f32], epsilon: f32) {
     let width = row.len() as f32;
     let mean = sum_map(row, |value| value) / width;
     let variance = sum_map(row, |value| (value - mean) * (value - mean)) / width;
@@ -185,57 +138,19 @@ fn exp(x: f32) -> f32 {
     (p * r * r + r + 1.0) * power
 }
 
-/// erf to about 3e-7, in operations that vectorise: the rational approximation of Eigen and XLA.
-#[inline(always)]
-fn erf(x: f32) -> f32 {
-    let x = x.clamp(-4.0, 4.0);
-    let s = x * x;
-    let p = -2.726_142_3e-10;
-    let p = p * s + 2.770_681_4e-8;
-    let p = p * s - 2.101_024e-6;
-    let p = p * s - 5.692_506_4e-5;
-    let p = p * s - 7.349_906_3e-4;
-    let p = p * s - 2.954_6e-3;
-    let p = p * s - 1.609_603_3e-2;
-    let q = -1.456_607_2e-5;
-    let q = q * s - 2.133_740_6e-4;
-    let q = q * s - 1.682_827e-3;
-    let q = q * s - 7.373_329_2e-3;
-    let q = q * s - 1.426_473_9e-2;
-    x * p / q
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// erf in f64 by its series, exact to 1e-12 for the range tested.
-    fn erf_series(x: f64) -> f64 {
-        let mut term = x;
-        let mut sum = x;
-        for n in 1..200 {
-            term *= -x * x / f64::from(n);
-            sum += term / f64::from(2 * n + 1);
-        }
-        sum * 2.0 / std::f64::consts::PI.sqrt()
-    }
-
     #[test]
-    fn erf_and_exp_agree_with_f64() {
-        for step in -380..=380 {
-            let x = step as f32 * 0.01;
-            assert!(
-                (f64::from(erf(x)) - erf_series(f64::from(x))).abs() < 5e-7,
-                "erf({x})"
-            );
-        }
+    fn exp_agrees_with_f64() {
         for step in -860..=870 {
             let x = step as f32 * 0.1;
             let exact = f64::from(x).exp();
             assert!((f64::from(exp(x)) - exact).abs() < 4e-7 * exact, "exp({x})");
         }
-        assert!((erf(9.0) - 1.0).abs() < 5e-7 && exp(f32::NAN).is_nan());
+        assert!(exp(f32::NAN).is_nan());
     }
 
     proptest! {

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use crate::kernels::Precision;
 pub use config::{Architecture, Pooling};
 pub use layer_mix::LayerMix;
 pub use windows::MAX_TEXT_BYTES;
@@ -95,6 +96,12 @@ pub enum EncoderError {
         /// The encoder's last.
         layers: usize,
     },
+    /// The CPU cannot run in this precision.
+    #[error("this processor has no instructions for {}", .precision.name())]
+    Precision {
+        /// The precision asked for.
+        precision: Precision,
+    },
     /// The weights hold NaN or infinite values, or produced them.
     #[error("encoder `{encoder}` gives NaN or infinite values for the text {text:?}")]
     NotFinite {
@@ -120,6 +127,7 @@ impl EncoderError {
             Self::Unsupported { .. } => {
                 "choose a BERT or MPNet model, such as sentence-transformers/all-mpnet-base-v2"
             }
+            Self::Precision { .. } => "use --precision auto, which takes what there is",
             Self::NoSuchLayer { .. } => "choose --layers within the encoder, or `last`",
             Self::Read { .. }
             | Self::Config { .. }
@@ -153,6 +161,7 @@ pub struct Encoder {
     config: ModelConfig,
     windows: Windows,
     transformer: Transformer,
+    precision: Precision,
 }
 
 /// Vectors of texts, and what should be said about some of the texts.
@@ -180,14 +189,26 @@ pub struct Note {
 const BATCH_TOKENS: usize = 1024;
 
 impl Encoder {
-    /// Loads a model's files; the weights are mapped, not copied.
+    /// Loads a model's files, to run in f32.
     ///
     /// # Errors
     /// If a file is missing, damaged, of another kind, or does not fit the others.
     pub fn load(files: &ModelFiles) -> Result<Self, EncoderError> {
+        Self::load_in(files, Precision::F32)
+    }
+
+    /// Loads a model's files, to run its linear layers in a precision. Embeddings, norms and
+    /// attention are f32 in all of them. Vectors of different precisions may be compared.
+    ///
+    /// # Errors
+    /// As [`Encoder::load`], and if the CPU has no instructions for the precision.
+    pub fn load_in(files: &ModelFiles, precision: Precision) -> Result<Self, EncoderError> {
+        if !precision.available() {
+            return Err(EncoderError::Precision { precision });
+        }
         let config = ModelConfig::read(&files.dir)?;
         let windows = Windows::load(&files.dir.join("tokenizer.json"), &config)?;
-        let transformer = Transformer::load(&files.weights, config.transformer.clone())?;
+        let transformer = Transformer::load(&files.weights, config.transformer.clone(), precision)?;
         let settings_sha256 = settings_sha256(&config, &files.dir.join("tokenizer.json"))?;
         let identity = EncoderIdentity {
             id: lasting_name(files),
@@ -200,6 +221,7 @@ impl Encoder {
             config,
             windows,
             transformer,
+            precision,
         })
     }
 
@@ -214,6 +236,12 @@ impl Encoder {
     #[must_use]
     pub fn settings_sha256(&self) -> &str {
         &self.settings_sha256
+    }
+
+    /// In which numbers its linear layers run.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Numbers in one vector.

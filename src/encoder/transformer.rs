@@ -2,8 +2,8 @@
 //! after the other without padding, so that no product is spent on it and no text's vector
 //! depends on its neighbours; attention runs text by text.
 //!
-//! candle-transformers' BERT hides its intermediate layers, pads, and has no MPNet; the products
-//! here are `gemm`'s, the same crate that candle's CPU products use.
+//! candle-transformers' BERT hides its intermediate layers, pads, and has no MPNet. The linear layers
+//! are those of [`crate::kernels`], packed at load; the attention's products are `gemm`'s.
 //!
 //! # Source
 //! Devlin et al. 2019 (BERT); Song et al. 2020 (MPNet); transformers' `modeling_bert.py` and
@@ -15,10 +15,9 @@ use rayon::prelude::*;
 
 use super::EncoderError;
 use super::config::{Architecture, TransformerConfig};
-use super::kernels::{
-    LayerNorm, add_bias, add_bias_gelu, add_residual_layer_norm, layer_norm, softmax_row,
-};
+use super::kernels::{Activation, LayerNorm, activate, add_bias, layer_norm, softmax_row};
 use super::weights::{Values, Weights};
+use crate::kernels::{Epilogue, PackedWeights, Precision, Scratch, linear};
 use crate::matmul::{Threads, View, matmul, matmul_scaled};
 
 /// The weights of one encoder, ready to run.
@@ -33,9 +32,8 @@ pub(super) struct Transformer {
 }
 
 struct Layer {
-    query: Linear,
-    key: Linear,
-    value: Linear,
+    /// Queries, keys and values side by side.
+    projection: Linear,
     output: Linear,
     attention_norm: Norm,
     up: Linear,
@@ -43,10 +41,10 @@ struct Layer {
     norm: Norm,
 }
 
-/// `y = x · weightᵀ + bias`; weight `[outputs, inputs]`.
+/// `y = x · weightᵀ + bias`.
 struct Linear {
-    weight: Values,
-    bias: Values,
+    weights: PackedWeights,
+    bias: Vec<f32>,
 }
 
 struct Norm {
@@ -63,6 +61,7 @@ pub(super) struct Workspace {
     projected: Vec<f32>,
     context: Vec<f32>,
     inner: Vec<f32>,
+    scratch: Scratch,
 }
 
 /// The names of a family's tensors inside `encoder.layer.N.`, in the order of [`Layer`].
@@ -90,12 +89,18 @@ const MPNET: Names = Names {
 };
 
 impl Transformer {
-    /// Maps the weights and checks every shape against `config.json`.
-    pub fn load(path: &Path, config: TransformerConfig) -> Result<Self, EncoderError> {
+    /// Maps the weights, checks every shape against `config.json` and packs the linear layers for a
+    /// precision.
+    pub fn load(
+        path: &Path,
+        config: TransformerConfig,
+        precision: Precision,
+    ) -> Result<Self, EncoderError> {
         let weights = Weights::open(path, "embeddings.word_embeddings.weight")?;
         let load = Loader {
             weights: &weights,
             config: &config,
+            precision,
         };
         load.refuse_more_layers(path)?;
         let width = config.width;
@@ -110,6 +115,7 @@ impl Transformer {
             },
             norm: load.norm("embeddings.LayerNorm")?,
             layers: (0..config.layers)
+                .into_par_iter()
                 .map(|index| load.layer(index))
                 .collect::<Result<_, _>>()?,
             relative: load.relative_bias()?,
@@ -158,48 +164,25 @@ impl Transformer {
     }
 
     fn run_layer(&self, layer: &Layer, texts: &[&[u32]], space: &mut Workspace) {
-        let width = self.config.width;
-        self.project(layer, &space.hidden, &mut space.projected);
-        self.attend(texts, &space.projected, &mut space.context);
-        std::mem::swap(&mut space.hidden, &mut space.residual);
-        layer
-            .output
-            .product(&space.context, &mut space.hidden, width);
-        let norm = layer.attention_norm.view();
-        add_residual_layer_norm(
-            &mut space.hidden,
-            &layer.output.bias,
-            &space.residual,
-            &norm,
-        );
-
+        let Workspace {
+            hidden,
+            residual,
+            projected,
+            context,
+            inner,
+            scratch,
+        } = space;
+        layer.projection.run(hidden, projected, scratch);
+        self.attend(texts, projected, context);
+        std::mem::swap(hidden, residual);
+        layer.output.run_onto(context, residual, hidden, scratch);
+        layer_norm(hidden, &layer.attention_norm.view());
         layer
             .up
-            .product(&space.hidden, &mut space.inner, self.config.inner);
-        add_bias_gelu(&mut space.inner, &layer.up.bias, self.config.activation);
-        std::mem::swap(&mut space.hidden, &mut space.residual);
-        layer.down.product(&space.inner, &mut space.hidden, width);
-        let norm = layer.norm.view();
-        add_residual_layer_norm(&mut space.hidden, &layer.down.bias, &space.residual, &norm);
-    }
-
-    /// Queries, keys and values side by side: `projected` is `[tokens, 3 · width]`.
-    fn project(&self, layer: &Layer, hidden: &[f32], projected: &mut [f32]) {
-        let width = self.config.width;
-        for (part, linear) in [&layer.query, &layer.key, &layer.value]
-            .into_iter()
-            .enumerate()
-        {
-            linear.product(hidden, &mut projected[part * width..], 3 * width);
-        }
-        projected.par_chunks_mut(3 * width).for_each(|token| {
-            let biases = [&layer.query.bias, &layer.key.bias, &layer.value.bias];
-            for (part, bias) in token.chunks_exact_mut(width).zip(biases) {
-                part.iter_mut()
-                    .zip(bias.iter())
-                    .for_each(|(value, bias)| *value += bias);
-            }
-        });
+            .run_activated(hidden, inner, self.config.activation, scratch);
+        std::mem::swap(hidden, residual);
+        layer.down.run_onto(inner, residual, hidden, scratch);
+        layer_norm(hidden, &layer.norm.view());
     }
 
     /// Softmax attention text by text: `context` is `[tokens, width]`, head beside head.
@@ -257,17 +240,34 @@ impl Transformer {
 }
 
 impl Linear {
-    fn product(&self, x: &[f32], out: &mut [f32], out_stride: usize) {
-        let outputs = self.bias.len();
-        let inputs = self.weight.len() / outputs;
-        let weight = View::dense(&self.weight, inputs).transposed();
-        matmul(
-            out,
-            out_stride,
-            View::dense(x, inputs),
-            weight,
-            Threads::All,
-        );
+    fn run(&self, x: &[f32], out: &mut [f32], scratch: &mut Scratch) {
+        self.apply(x, out, Epilogue::Bias(&self.bias), scratch);
+    }
+
+    /// Adds to what was there before.
+    fn run_onto(&self, x: &[f32], residual: &[f32], out: &mut [f32], scratch: &mut Scratch) {
+        let bias = &self.bias;
+        self.apply(x, out, Epilogue::BiasResidual { bias, residual }, scratch);
+    }
+
+    fn run_activated(
+        &self,
+        x: &[f32],
+        out: &mut [f32],
+        activation: Activation,
+        scratch: &mut Scratch,
+    ) {
+        if activation == Activation::Gelu {
+            self.apply(x, out, Epilogue::BiasGelu(&self.bias), scratch);
+        } else {
+            self.run(x, out, scratch);
+            activate(out, activation);
+        }
+    }
+
+    fn apply(&self, x: &[f32], out: &mut [f32], epilogue: Epilogue, scratch: &mut Scratch) {
+        let rows = x.len() / self.weights.inputs();
+        linear(out, x, rows, &self.weights, epilogue, scratch);
     }
 }
 
@@ -341,6 +341,7 @@ fn bucket(distance: i64, buckets: usize) -> usize {
 struct Loader<'a> {
     weights: &'a Weights,
     config: &'a TransformerConfig,
+    precision: Precision,
 }
 
 impl Loader<'_> {
@@ -365,25 +366,38 @@ impl Loader<'_> {
         };
         let (width, inner) = (self.config.width, self.config.inner);
         let name = |part: &str| format!("encoder.layer.{index}.{part}");
-        let square = |part| self.linear(&name(part), width, width);
+        let square = |part: &str| self.linear(&[name(part)], width, width);
+        let projection = [names.query, names.key, names.value].map(name);
         Ok(Layer {
-            query: square(names.query)?,
-            key: square(names.key)?,
-            value: square(names.value)?,
+            projection: self.linear(&projection, width, width)?,
             output: square(names.output)?,
             attention_norm: self.norm(&name(names.attention_norm))?,
-            up: self.linear(&name("intermediate.dense"), inner, width)?,
-            down: self.linear(&name("output.dense"), width, inner)?,
+            up: self.linear(&[name("intermediate.dense")], inner, width)?,
+            down: self.linear(&[name("output.dense")], width, inner)?,
             norm: self.norm(&name("output.LayerNorm"))?,
         })
     }
 
-    fn linear(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear, EncoderError> {
-        Ok(Linear {
-            weight: self
+    /// One product for several layers of one input, their outputs side by side.
+    fn linear(
+        &self,
+        names: &[String],
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<Linear, EncoderError> {
+        let (mut weights, mut bias) = (Vec::new(), Vec::new());
+        for name in names {
+            let part = self
                 .weights
-                .tensor(&format!("{name}.weight"), &[outputs, inputs])?,
-            bias: self.weights.tensor(&format!("{name}.bias"), &[outputs])?,
+                .tensor(&format!("{name}.weight"), &[outputs, inputs])?;
+            weights.extend_from_slice(&part);
+            // From here on the packed copy is used.
+            part.release();
+            bias.extend_from_slice(&self.weights.tensor(&format!("{name}.bias"), &[outputs])?);
+        }
+        Ok(Linear {
+            weights: PackedWeights::pack(&weights, bias.len(), inputs, self.precision),
+            bias,
         })
     }
 

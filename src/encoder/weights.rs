@@ -1,4 +1,4 @@
-//! Tensors of a safetensors file, memory-mapped: no second copy of the weights is made.
+//! Tensors of a safetensors file, memory-mapped.
 
 use std::fs::File;
 use std::ops::{Deref, Range};
@@ -38,6 +38,22 @@ impl Deref for Values {
         match self {
             Self::Mapped { map, bytes } => bytemuck::cast_slice(&map[bytes.clone()]),
             Self::Owned(values) => values,
+        }
+    }
+}
+
+impl Values {
+    /// Gives the memory of a mapped tensor back; it is read from the file again if need be.
+    pub fn release(self) {
+        #[cfg(unix)]
+        if let Self::Mapped { map, bytes } = self {
+            // SAFETY: the map is of a file and read-only, so that dropped pages are read anew.
+            let advised = unsafe {
+                let advice = memmap2::UncheckedAdvice::DontNeed;
+                map.unchecked_advise_range(advice, bytes.start, bytes.len())
+            };
+            // Without it more memory is used, nothing else.
+            let _ = advised;
         }
     }
 }

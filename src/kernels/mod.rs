@@ -30,6 +30,7 @@ mod schedule;
 mod tests;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::matmul::{Threads, View, matmul};
 use panels::Panels;
@@ -37,12 +38,14 @@ use quantise::{Columns, QuantisedRow, quantise_row, quantise_weights};
 use schedule::Plan;
 
 pub use epilogue::Epilogue;
+pub(crate) use epilogue::gelu;
 
 /// Rows that one task converts: enough to outweigh the hand-over.
 const ROWS_PER_TASK: usize = 16;
 
 /// In which numbers a product is computed; sums are f32, for int8 exact integers and then f32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 32-bit floats.
     F32,
@@ -53,6 +56,27 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// The fastest in which nothing is lost that anyone can measure: bf16 where the CPU has it, else
+    /// f32.
+    #[must_use]
+    pub fn automatic() -> Self {
+        if Self::Bf16.available() {
+            Self::Bf16
+        } else {
+            Self::F32
+        }
+    }
+
+    /// The name on the command line and in files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        }
+    }
+
     /// Whether this CPU multiplies in this precision faster than in f32. Without, it works too,
     /// slowly.
     #[must_use]
