@@ -23,20 +23,20 @@ impl Axis {
         }
     }
 
-    /// An axis that reaches to the round numbers around values between 0 and 1; those that are none
-    /// do not count. Without any it goes from 0 to 1.
+    /// An axis around values between 0 and 1, to the next quarter of a step between round numbers;
+    /// values that are no numbers do not count. Without any it goes from 0 to 1.
     pub fn around(values: impl Iterator<Item = f64>, start: f64, end: f64) -> Self {
         let (mut low, mut high) = (1.0_f64, 0.0_f64);
         for value in values.filter(|value| value.is_finite()) {
             (low, high) = (low.min(value), high.max(value));
         }
         let (low, high) = if low > high { (0.0, 1.0) } else { (low, high) };
-        let step = round_step(high - low, 0.01);
+        let step = round_step(high - low, 0.01) / 4.0;
         let (low, high) = ((low / step).floor() * step, (high / step).ceil() * step);
         Self::new(low, high.max(low + step), start, end)
     }
 
-    /// The pixel of a value; that of the nearer end for values outside, that of `low` for none.
+    /// The pixel of a value; that of the nearer end for values outside, that of `low` for NaN.
     pub fn pixel(&self, value: f64) -> f64 {
         let part = (value - self.low) / (self.high - self.low);
         let part = if part.is_nan() { 0.0 } else { part };
@@ -85,7 +85,8 @@ mod tests {
             .iter()
             .map(|s| (100.0 * s).round() as i64)
             .collect();
-        assert_eq!(percent, [40, 50, 60, 70, 80]);
+        assert_eq!(percent, [50, 60, 70]);
+        assert!(shares.pixel(0.43) < 10.0 && shares.pixel(0.78) > 90.0);
     }
 
     #[test]

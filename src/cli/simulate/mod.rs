@@ -77,7 +77,7 @@ pub struct Args {
     /// Print one JSON document, each run's figures included
     #[arg(long)]
     json: bool,
-    /// Draw the curves, with 95 % bands
+    /// Draw the curves as SVG, a chart a set and one of their mean, with 95 % bands over the runs
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     #[command(flatten)]

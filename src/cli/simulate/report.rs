@@ -130,15 +130,17 @@ impl Report {
         self.names.iter().enumerate().map(row).collect()
     }
 
-    /// A chart a set, and one of their mean.
+    /// A chart a set, and one of their mean, whose bands are over the runs too: over sets they would
+    /// show how hard the sets are.
     pub fn drawing(&self) -> LearningCurves {
         let chart = |set: &Set| Chart {
             title: set.name.clone(),
-            lines: (0..self.names.len()).map(|at| set.points(at)).collect(),
+            lines: set.curves.iter().map(|curves| points(curves)).collect(),
         };
+        let mean = (self.sets.len() > 1).then(|| Set::mean_of_runs(&self.sets, self.names.len()));
         LearningCurves {
             names: self.names.clone(),
-            charts: self.all().map(chart).collect(),
+            charts: self.sets.iter().chain(&mean).map(chart).collect(),
         }
     }
 }
@@ -154,21 +156,28 @@ impl Set {
         }
     }
 
+    /// Each seed's runs averaged over the sets: intervals are those over seeds.
+    fn mean_of_runs(sets: &[Self], choosers: usize) -> Self {
+        let run = |chooser: usize, seed: usize| {
+            let curves = sets.iter().map(|set| set.curves[chooser][seed].clone());
+            mean_curve(&curves.collect::<Vec<_>>())
+        };
+        let of = |chooser: usize| {
+            let seeds = 0..sets[0].curves[chooser].len();
+            seeds.map(|seed| run(chooser, seed)).collect()
+        };
+        Self {
+            curves: (0..choosers).map(of).collect(),
+            ..Self::mean_of(sets, choosers)
+        }
+    }
+
     fn areas(&self, chooser: usize) -> Vec<f64> {
         self.curves[chooser].iter().map(Curve::area).collect()
     }
 
     fn mean_curve(&self, chooser: usize) -> Curve {
-        let points = self.points(chooser);
-        Curve(points.iter().map(|point| point.mean).collect())
-    }
-
-    /// Accuracy after 1, 2, … labels, with its interval.
-    fn points(&self, chooser: usize) -> Vec<Mean> {
-        let curves = &self.curves[chooser];
-        let labels = curves.first().map_or(0, |curve| curve.0.len());
-        let at = |at: usize| Mean::of(&curves.iter().map(|curve| curve.0[at]).collect::<Vec<_>>());
-        (0..labels).map(at).collect()
+        mean_curve(&self.curves[chooser])
     }
 
     fn figures(&self, chooser: usize, shown: &[usize]) -> Figures {
@@ -183,6 +192,17 @@ impl Set {
             reached: reached.map(|at| at + 1),
         }
     }
+}
+
+/// Accuracy after 1, 2, … labels, with its interval over the curves.
+fn points(curves: &[Curve]) -> Vec<Mean> {
+    let labels = curves.first().map_or(0, |curve| curve.0.len());
+    let at = |at: usize| Mean::of(&curves.iter().map(|curve| curve.0[at]).collect::<Vec<_>>());
+    (0..labels).map(at).collect()
+}
+
+fn mean_curve(curves: &[Curve]) -> Curve {
+    Curve(points(curves).iter().map(|point| point.mean).collect())
 }
 
 struct Figures {
