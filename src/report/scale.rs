@@ -85,7 +85,7 @@ mod tests {
             .iter()
             .map(|s| (100.0 * s).round() as i64)
             .collect();
-        assert_eq!(percent, [50, 60, 70]);
+        assert_eq!(percent, [50, 60, 70, 80]);
         assert!(shares.pixel(0.43) < 10.0 && shares.pixel(0.78) > 90.0);
     }
 
