@@ -86,8 +86,7 @@ fn curves_come_as_a_table_a_document_and_a_drawing() {
 fn noise_batches_skips_and_names_change_curves_and_nothing_breaks() {
     let folder = folder();
     let area = |rest: &str| {
-        let line =
-            format!("simulate --sets set --seeds 4 --strategies rep --json {rest}");
+        let line = format!("simulate --sets set --seeds 4 --strategies rep --json {rest}");
         let document = folder.run_cached(&line).ok().json();
         document["sets"][0]["strategies"][0]["area"]["mean"]
             .as_f64()
