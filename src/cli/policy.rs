@@ -135,7 +135,7 @@ fn files(args: &Train) -> Result<Vec<SetFiles>, Failure> {
         false => Ok(SetFiles::single(vec![path.clone()], Vec::new())),
     };
     let files = args.tasks.iter().map(files).collect::<Result<_, _>>()?;
-    set_files::named_apart(files, &args.tasks)
+    set_files::named_apart(files, &args.tasks, "--tasks")
 }
 
 fn show(args: &Show) -> Result<(), Failure> {

@@ -109,7 +109,7 @@ fn outputs_and_tasks_that_will_not_do_are_refused_before_the_work() {
         .says(&["`x`"]);
     run("--tasks set set --output p.json")
         .failed(2)
-        .says(&["named twice"]);
+        .says(&["--tasks names set twice"]);
     run("--tasks set --actions best --output p.json")
         .failed(2)
         .says(&["`best` is no strategy"]);

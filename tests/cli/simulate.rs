@@ -210,7 +210,9 @@ fn wrong_options_of_a_simulation_are_named() {
             .failed(2)
             .says(&["`` is no strategy"]);
     }
-    run("--sets set set").failed(2).says(&["named twice"]);
+    run("--sets set set")
+        .failed(2)
+        .says(&["--sets names set twice"]);
     run("--sets set --pool one.jsonl")
         .failed(2)
         .says(&["cannot be used"]);
