@@ -191,6 +191,20 @@ fn the_next_command_reads_the_same_pool() {
     assert_eq!(outcome.ok().rows().len(), 6);
 }
 
+#[test]
+fn the_whole_of_a_long_text_is_shown_when_asked_for() {
+    let folder = folder();
+    folder.write("pool.txt", "word ".repeat(900) + "end");
+    let outcome = folder.run_with(&format!("{LABEL} --classes yes,no"), "m\nq\n");
+    let outcome = outcome.ok();
+    let words = outcome
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("  word"));
+    assert!(words.count() > 12 + 40 && outcome.stdout.contains(" end\n"));
+    assert_eq!(outcome.stdout.matches("> ").count(), 2, "{outcome:#?}");
+}
+
 /// Ctrl-C, a closed connection, the end of a login: all say where the answers are.
 #[test]
 #[cfg(unix)]
@@ -320,7 +334,7 @@ fn a_large_pool_is_drawn_from_and_the_journal_counts_all_the_same() {
     folder.write("pool.txt", many);
     folder.write("journal.jsonl", "{\"text\":\"elsewhere\",\"label\":\"a\"}");
     let outcome = folder
-        .run_with(&format!("{LABEL} --shortlist 20"), "1\n")
+        .run_with(&format!("{LABEL} --shortlist 20"), "a\n")
         .ok();
     assert!(outcome.stdout.contains("1 label: a 1"), "{outcome:#?}");
     outcome.says(&[

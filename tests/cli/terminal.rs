@@ -8,6 +8,12 @@ use crate::support::{Folder, Outcome, encoder};
 
 /// Types `keys` to a command on a pseudo-terminal; nothing without `script`.
 fn typed(folder: &Folder, line: &str, keys: &str) -> Option<Outcome> {
+    // Keys typed before the question would meet a terminal that is not set up yet.
+    typed_after(folder, line, &[("> ", keys)])
+}
+
+/// Types something each time that something else has been shown.
+fn typed_after(folder: &Folder, line: &str, steps: &[(&str, &str)]) -> Option<Outcome> {
     if Command::new("script").arg("--version").output().is_err() {
         println!("skipped: `script` of util-linux is not there");
         return None;
@@ -26,15 +32,16 @@ fn typed(folder: &Folder, line: &str, keys: &str) -> Option<Outcome> {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Keys typed before the question would meet a terminal that is not set up yet.
     let mut shown = Vec::new();
     let mut screen = child.stdout.take().unwrap();
-    let mut byte = [0];
-    while !shown.ends_with(b"> ") && screen.read(&mut byte).unwrap() == 1 {
-        shown.push(byte[0]);
-    }
     let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(keys.as_bytes()).unwrap();
+    for (after, keys) in steps {
+        let mut byte = [0];
+        while !shown.ends_with(after.as_bytes()) && screen.read(&mut byte).unwrap() == 1 {
+            shown.push(byte[0]);
+        }
+        stdin.write_all(keys.as_bytes()).unwrap();
+    }
     drop(stdin);
     screen.read_to_end(&mut shown).unwrap();
     let mut output = child.wait_with_output().unwrap();
@@ -114,7 +121,7 @@ fn control_characters_stay_away_from_the_terminal() {
 fn labels_are_single_keys_on_a_terminal() {
     let folder = Folder::new();
     let line = "label --no-cache --pool new.txt --labels j.jsonl --classes animal,money";
-    let Some(outcome) = typed(&folder, line, "12\x03") else {
+    let Some(outcome) = typed_after(&folder, line, &[("> ", "12"), ("2 labels", "\x03")]) else {
         return;
     };
     assert_eq!(outcome.code, Some(130), "{outcome:#?}");

@@ -11,6 +11,7 @@ use super::keys::{self, Wish};
 use super::screen;
 use crate::cli::failure::Failure;
 use crate::cli::interrupt::{self, Polite};
+use crate::cli::output;
 
 /// How often a wait for a line looks for Ctrl-C.
 const TICK: Duration = Duration::from_millis(50);
@@ -39,6 +40,7 @@ pub fn run(session: &mut Session, budget: Option<usize>) -> Result<(), Failure> 
 fn ask(session: &mut Session, question: &Question) -> Result<bool, Failure> {
     screen::question(session, question, false)?;
     loop {
+        output::print(b"> ")?;
         let Some(wish) = read(session)? else {
             return Ok(false);
         };
@@ -71,7 +73,6 @@ fn ask(session: &mut Session, question: &Question) -> Result<bool, Failure> {
                 screen::say("nothing to undo in this session")?;
             }
         }
-        prompt()?;
     }
 }
 
@@ -88,10 +89,6 @@ fn unknown(what: &str) -> String {
     }
 }
 
-fn prompt() -> Result<(), Failure> {
-    crate::cli::output::print(b"> ")
-}
-
 /// Whether single keys can be read: at a terminal, if there are not more labels than keys.
 fn by_key(session: &Session) -> bool {
     let terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
@@ -103,22 +100,22 @@ fn read(session: &Session) -> Result<Option<Wish>, Failure> {
     if !by_key(session) {
         return Ok(read_line(session)?.map(|line| keys::typed(&line, session.classes())));
     }
-    if interrupt::asked() {
-        return Err(interrupted(session));
-    }
     // Raw: on any signal the other way to read sends a Ctrl-C of its own, the second one.
-    match Term::stdout().read_key_raw() {
+    let key = (!interrupt::asked()).then(|| Term::stdout().read_key_raw());
+    match key {
+        // Asked before or while it waited.
+        _ if interrupt::asked() => Err(interrupted(session)),
         // Ctrl-D ends the input.
-        Ok(Key::Char('\u{4}')) => Ok(None),
-        Ok(Key::Char(key)) => {
+        Some(Ok(Key::Char('\u{4}'))) => Ok(None),
+        Some(Ok(Key::Char(key))) => {
             screen::say(&key.to_string())?;
             Ok(Some(keys::pressed(key, session.classes())))
         }
-        Ok(Key::CtrlC) => Err(interrupted(session)),
+        Some(Ok(Key::CtrlC)) => Err(interrupted(session)),
         // Arrows and the like; also Escape, which the first byte of an arrow is on a slow line.
-        Ok(_) => Ok(Some(Wish::Unknown("this key".to_owned()))),
+        Some(Ok(_)) => Ok(Some(Wish::Unknown("this key".to_owned()))),
         // The terminal is gone.
-        Err(_) => Ok(None),
+        Some(Err(_)) | None => Ok(None),
     }
 }
 
@@ -130,7 +127,7 @@ fn interrupted(session: &Session) -> Failure {
 }
 
 fn read_name(session: &Session) -> Result<Option<String>, Failure> {
-    crate::cli::output::print(b"name of the new class: ")?;
+    output::print(b"name of the new class: ")?;
     Ok(read_line(session)?.map(|line| line.trim().to_owned()))
 }
 

@@ -36,7 +36,7 @@ pub fn question(session: &Session, question: &Question, whole: bool) -> Result<(
         &format!("s)kip d)on't know u)ndo n)ew class{more} q)uit h)elp"),
         width,
     );
-    output::print((out + "> ").as_bytes())
+    output::print(out.as_bytes())
 }
 
 fn wrapped(out: &mut String, text: &str, width: usize) {
