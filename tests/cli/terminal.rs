@@ -146,12 +146,16 @@ fn the_screen_of_labelling() {
     let folder = Folder::new();
     let text = "The dog\u{1b}[2J walks, \u{202e}and 猫が歩く。 ".repeat(9);
     folder.write("new.txt", format!("{text}\n"));
-    let line = "label -q --no-cache --pool new.txt --labels j.jsonl --classes animal,money";
-    let Some(outcome) = typed(&folder, line, "hx1") else {
+    let line = "label -q --no-cache --pool new.txt --labels j.jsonl --classes animal,money \
+                < keys";
+    folder.write("keys", "h\nx\n1\n");
+    // From a file, since the terminal may or may not echo a key that comes early.
+    let Some(outcome) = typed(&folder, line, "") else {
         return;
     };
     let screen = outcome.stdout.replace('\r', "");
     insta::assert_snapshot!(screen, @r#"
+
     0 labels: animal 0, money 0
 
       The dog␛[2J walks, �and 猫が歩く。 The dog␛[2J walks, �and 猫が歩く。 The
@@ -164,8 +168,7 @@ fn the_screen_of_labelling() {
     (rep)
     [1] animal  [2] money
     s)kip d)on't know u)ndo n)ew class q)uit h)elp
-    > h
-
+    > 
     [1] animal  [2] money
     s  skip: not now, perhaps another time
     d  don't know: do not ask again
@@ -176,10 +179,8 @@ fn the_screen_of_labelling() {
     q  quit; the same command goes on here
     Where lines are typed, the beginning of a label or + and a new one do as well.
     Every answer is in j.jsonl at once.
-    > x
-    `x` is no key and no label; h tells what there is
-    > 1
-    no text is left
+    > `x` is no key and no label; h tells what there is
+    > no text is left
     1 label in j.jsonl
     two classes need a label before they can be told apart; the same command goes on
     "#);
