@@ -111,11 +111,10 @@ fn read(session: &Session) -> Result<Option<Wish>, Failure> {
             screen::say(&key.to_string())?;
             Ok(Some(keys::pressed(key, session.classes())))
         }
-        Some(Ok(Key::CtrlC)) => Err(interrupted(session)),
+        // Or the terminal is gone.
+        Some(Ok(Key::CtrlC) | Err(_)) | None => Err(interrupted(session)),
         // Arrows and the like; also Escape, which the first byte of an arrow is on a slow line.
         Some(Ok(_)) => Ok(Some(Wish::Unknown("this key".to_owned()))),
-        // The terminal is gone.
-        Some(Err(_)) | None => Ok(None),
     }
 }
 
