@@ -383,37 +383,38 @@ fn a_kill_loses_no_answer_and_a_cut_line_is_set_aside() {
     assert_eq!(folder.read("journal.jsonl.damaged"), "{\"text\": \"the o\n");
 }
 
-/// A file that cannot grow, as on a full disk.
+/// A file that cannot grow, as on a full disk: neither a byte of the line nor half of it stays.
 #[test]
 #[cfg(unix)]
 fn an_answer_that_cannot_be_written_is_not_taken() {
-    let folder = folder();
-    label_all(&folder, &format!("{LABEL} --classes animal,money"), 2);
-    let journal = folder.read("journal.jsonl");
-    folder.write("keys", "1\n");
-    // Blocks of the shell's limit are 512 or 1,024 bytes; the journal is padded to the limit.
-    let padding = 1024 - journal.len() - "{\"text\":\"\",\"label\":\"animal\"}\n".len();
-    let line = format!(
-        "{{\"text\":\"{}\",\"label\":\"animal\"}}\n",
-        "x".repeat(padding)
-    );
-    let full = format!("{journal}{line}");
-    folder.write("journal.jsonl", &full);
-    let model = encoder("tiny-mpnet");
-    let limit = if cfg!(target_os = "macos") { 2 } else { 1 };
-    let call = format!(
-        "trap '' XFSZ; ulimit -f {limit}; {} {LABEL} --model {} < keys",
-        env!("CARGO_BIN_EXE_fewshot"),
-        model.display()
-    );
-    let mut command = std::process::Command::new("bash");
-    command.args(["-c", &call]).current_dir(folder.path("."));
-    let outcome = Outcome::new(&call, command.output().unwrap());
-    assert_eq!(outcome.code, Some(1), "{outcome:#?}");
-    let outcome =
-        outcome.says(&["the answer is not saved: cannot write the journal journal.jsonl"]);
-    outcome.says(&["hint: make room"]);
-    assert_eq!(folder.read("journal.jsonl"), full);
+    for room in [0, 40] {
+        let folder = folder();
+        label_all(&folder, &format!("{LABEL} --classes animal,money"), 2);
+        let journal = folder.read("journal.jsonl");
+        folder.write("keys", "1\n");
+        // Blocks of the shell's limit are 512 or 1,024 bytes; the journal is padded to the limit.
+        let line = |text: &str| format!("{{\"text\":\"{text}\",\"label\":\"animal\"}}\n");
+        let padding = 1024 - room - journal.len() - line("").len();
+        let full = journal + &line(&"x".repeat(padding));
+        folder.write("journal.jsonl", &full);
+        let model = encoder("tiny-mpnet");
+        let limit = if cfg!(target_os = "macos") { 2 } else { 1 };
+        let call = format!(
+            "trap '' XFSZ; ulimit -f {limit}; {} {LABEL} --model {} < keys",
+            env!("CARGO_BIN_EXE_fewshot"),
+            model.display()
+        );
+        let mut command = std::process::Command::new("bash");
+        command.args(["-c", &call]).current_dir(folder.path("."));
+        let outcome = Outcome::new(&call, command.output().unwrap());
+        assert_eq!(outcome.code, Some(1), "{outcome:#?}");
+        assert!(outcome.stdout.contains("3 labels in journal.jsonl"));
+        outcome.says(&[
+            "the answer is not saved: cannot write the journal journal.jsonl",
+            "hint: make room",
+        ]);
+        assert_eq!(folder.read("journal.jsonl"), full);
+    }
 }
 
 #[test]
