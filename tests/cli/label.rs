@@ -163,6 +163,25 @@ fn a_large_pool_is_drawn_from_and_the_journal_counts_all_the_same() {
     assert_eq!(folder.read("journal.jsonl").lines().count(), 2);
 }
 
+/// Descriptions name the classes, and there is a guess before any answer.
+#[test]
+fn descriptions_of_the_classes_say_something_from_the_start() {
+    let folder = folder();
+    let prompt =
+        "task = \"x\"\n[labels]\nanimal = [\"a dog or a cat\"]\nmoney = [\"send money back\"]\n";
+    folder.write("p.toml", prompt);
+    let outcome = folder
+        .run_with(&format!("{LABEL} --prompt p.toml"), "q\n")
+        .ok();
+    assert!(
+        outcome.stdout.contains("0 labels: animal 0, money 0"),
+        "{outcome:#?}"
+    );
+    assert!(outcome.stdout.contains("guess: "), "{outcome:#?}");
+    let outcome = folder.run_with(LABEL, "q\n").ok();
+    assert!(!outcome.stdout.contains("guess: "), "{outcome:#?}");
+}
+
 /// Killed while it waits for the next answer: what was answered is there.
 #[test]
 #[cfg(unix)]
