@@ -148,8 +148,8 @@ fn guide(args: &Args) -> Result<Guide, Failure> {
             "leave one of the two out",
         )),
         (Choice::Strategy(strategy), None) => Ok(Guide::Strategy(strategy)),
-        (Choice::Agent, Some(path)) => Ok(Guide::Agent(Policy::read(path)?)),
-        (Choice::Agent, None) => Ok(Guide::Agent(Policy::builtin())),
+        (Choice::Agent, Some(path)) => Ok(Guide::Agent(Box::new(Policy::read(path)?))),
+        (Choice::Agent, None) => Ok(Guide::Agent(Box::new(Policy::builtin()))),
     }
 }
 
