@@ -18,7 +18,7 @@ use crate::random::Random;
 #[expect(clippy::large_enum_variant, reason = "there is one a session")]
 pub enum Guide {
     /// The agent.
-    Agent(Policy),
+    Agent(Box<Policy>),
     /// One strategy throughout.
     Strategy(Strategy),
 }
@@ -324,7 +324,7 @@ mod tests {
         let options = SessionOptions {
             classes: classes.iter().map(ToString::to_string).collect(),
             names: None,
-            guide: Guide::Agent(Policy::builtin()),
+            guide: Guide::Agent(Box::new(Policy::builtin())),
             seed: 1,
         };
         Session::new(

@@ -116,7 +116,7 @@ fn classes_added_on_the_way_are_classes_the_next_time() {
             .contains("3 labels: animal 1, money 0, plant 2"),
         "{outcome:#?}"
     );
-    outcome.says(&["labels that --classes does not name; they are classes too: `plant`"]);
+    outcome.says(&["labels that are not named here; they are classes too: `plant`"]);
 }
 
 /// What is typed is what is meant, where lines are read as where keys are.
@@ -342,6 +342,33 @@ fn a_large_pool_is_drawn_from_and_the_journal_counts_all_the_same() {
         "1 labelled text of the journal not among the texts to choose from",
     ]);
     assert_eq!(folder.read("journal.jsonl").lines().count(), 2);
+}
+
+/// Descriptions name the classes, and there is a guess before any answer.
+#[test]
+fn descriptions_of_the_classes_say_something_from_the_start() {
+    let folder = folder();
+    let prompt =
+        "task = \"x\"\n[labels]\nanimal = [\"a dog or a cat\"]\nmoney = [\"send money back\"]\n";
+    folder.write("p.toml", prompt);
+    let outcome = folder
+        .run_with(&format!("{LABEL} --prompt p.toml"), "q\n")
+        .ok();
+    assert!(
+        outcome.stdout.contains("0 labels: animal 0, money 0"),
+        "{outcome:#?}"
+    );
+    assert!(outcome.stdout.contains("guess: "), "{outcome:#?}");
+    let outcome = folder
+        .run_with(&format!("{LABEL} --prompt p.toml"), "1\n2\n")
+        .ok();
+    assert!(
+        outcome.stdout.ends_with(" --prompt p.toml\n"),
+        "{outcome:#?}"
+    );
+    std::fs::remove_file(folder.path("journal.jsonl")).unwrap();
+    let outcome = folder.run_with(LABEL, "q\n").ok();
+    assert!(!outcome.stdout.contains("guess: "), "{outcome:#?}");
 }
 
 /// Killed while it waits for the next answer: what was answered is there.

@@ -44,8 +44,13 @@ fn learning(args: &Args, model: Option<&str>) -> String {
     let model = model.map(|model| format!(" --model {}", quoted(model)));
     let layers = args.layers.as_ref();
     let layers = layers.map(|layers| format!(" --layers {layers}"));
+    let prompt = args.prompt.as_ref();
+    let prompt = prompt.map(|prompt| format!(" --prompt {}", path(prompt)));
     let names = args.no_label_names.then(|| " --no-label-names".to_owned());
-    [model, layers, names].into_iter().flatten().collect()
+    [model, layers, prompt, names]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn reading(args: &Args) -> String {
