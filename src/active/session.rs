@@ -15,7 +15,6 @@ use crate::random::Random;
 
 /// Who chooses the next text.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "there is one a session")]
 pub enum Guide {
     /// The agent.
     Agent(Box<Policy>),
