@@ -11,7 +11,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 /// What happened to a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -33,11 +34,15 @@ pub enum Outcome {
 pub struct Entry {
     /// The text.
     pub text: String,
-    /// Its label, of an answer.
+    /// Its label, of an answer. Numbers and booleans are read as their text, as in all examples.
+    #[serde(default, deserialize_with = "label")]
     pub label: Option<String>,
     /// What happened.
     #[serde(default)]
     pub journal: Outcome,
+    /// Which label this is, of an answer: counted from 1, without those taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<usize>,
     /// The strategy that chose the text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<String>,
@@ -105,6 +110,12 @@ impl JournalError {
             Self::NoFile { .. } => "choose a file that ends in .jsonl",
             Self::Append { .. } => {
                 "make room, then start again with the same command: every answer before this one is kept"
+            }
+            Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "make its folder first"
+            }
+            Self::Open { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "label into a file that you may read and write"
             }
             Self::Open { .. } => return None,
         };
@@ -212,19 +223,25 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Append`] if that fails; the file then ends with the line before.
     pub fn append(&mut self, entry: Entry) -> Result<(), JournalError> {
-        let mut line = serde_json::to_vec(&entry).unwrap_or_default();
-        line.push(b'\n');
-        if let Err(source) = self.write(&line) {
-            // Half a line would be found and moved aside at the next start, but better none.
-            let _ = self.file.set_len(self.length);
-            return Err(JournalError::Append {
-                path: self.path.clone(),
-                source,
-            });
-        }
-        self.length += line.len() as u64;
+        let written = self.write_entry(&entry);
+        self.length += written.map_err(|source| JournalError::Append {
+            path: self.path.clone(),
+            source,
+        })?;
         self.entries.push(entry);
         Ok(())
+    }
+
+    /// Gives the bytes of its line.
+    fn write_entry(&mut self, entry: &Entry) -> io::Result<u64> {
+        let mut line = serde_json::to_vec(entry)?;
+        line.push(b'\n');
+        if let Err(error) = self.write(&line) {
+            // Half a line would be found and moved aside at the next start, but better none.
+            let _ = self.file.set_len(self.length);
+            return Err(error);
+        }
+        Ok(line.len() as u64)
     }
 
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
@@ -288,6 +305,15 @@ impl Journal {
     }
 }
 
+fn label<'d, D: Deserializer<'d>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::String(label) => Ok(Some(label)),
+        label @ (Value::Bool(_) | Value::Number(_)) => Ok(Some(label.to_string())),
+        _ => Err(serde::de::Error::custom("the label is a list or an object")),
+    }
+}
+
 fn parse(line: &[u8]) -> Result<Entry, String> {
     let entry: Entry = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     match (&entry.label, entry.journal) {
@@ -311,7 +337,9 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::{DataError, Dataset, FieldNames};
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
     use std::fs;
 
     fn entry(text: &str, label: Option<&str>, journal: Outcome) -> Entry {
@@ -390,6 +418,23 @@ mod tests {
         }
     }
 
+    /// As the readers of examples take them.
+    #[test]
+    fn labels_may_be_numbers() {
+        let (_folder, path) = place();
+        let lines = "{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":true}\n";
+        fs::write(&path, lines).expect("written");
+        let journal = Journal::open(&path).expect("examples");
+        let labels = journal.entries().iter().map(|entry| entry.label.as_deref());
+        assert_eq!(labels.collect::<Vec<_>>(), [Some("1"), Some("true")]);
+        drop(journal);
+        fs::write(&path, "{\"text\":\"a\",\"label\":[1]}\n").expect("written");
+        assert!(matches!(
+            Journal::open(&path),
+            Err(JournalError::Line { .. })
+        ));
+    }
+
     #[test]
     fn ordinary_examples_are_answers_and_a_missing_line_end_is_added() {
         let (_folder, path) = place();
@@ -403,7 +448,40 @@ mod tests {
         assert_eq!(Journal::open(&path).expect("again").current().len(), 2);
     }
 
+    /// A line of one of three texts: of `fewshot label`, or an ordinary example.
+    fn any_line() -> impl Strategy<Value = String> {
+        (0..3, 0..2, 0..5_usize).prop_map(|(text, label, kind)| match kind {
+            0 => format!("{{\"text\":\"t{text}\",\"label\":\"y{text}\"}}\n"),
+            1 => format!("{{\"text\":\"t{text}\",\"label\":\"y{text}\",\"journal\":\"answer\",\"number\":{label}}}\n"),
+            _ => {
+                let word = ["skip", "unsure", "undo"][kind - 2];
+                format!("{{\"text\":\"t{text}\",\"label\":null,\"journal\":\"{word}\"}}\n")
+            }
+        })
+    }
+
     proptest! {
+        /// After any answers, skips and undoings, labelling goes on with what `--examples` reads.
+        #[test]
+        fn examples_are_what_counts(lines in prop::collection::vec(any_line(), 1..20)) {
+            let (_folder, path) = place();
+            fs::write(&path, lines.concat()).expect("written");
+            let journal = Journal::open(&path).expect("a journal");
+            let counts: BTreeSet<(String, String)> = journal
+                .current()
+                .into_iter()
+                .filter_map(|entry| Some((entry.text.clone(), entry.label.clone()?)))
+                .collect();
+            let names = FieldNames::default();
+            let read = match Dataset::read([path.as_path()], None, &names) {
+                Ok((dataset, _)) => dataset.examples().to_vec(),
+                Err(DataError::Empty { .. }) => Vec::new(),
+                Err(error) => panic!("{error}"),
+            };
+            let read = read.into_iter().map(|example| (example.text, example.label));
+            prop_assert_eq!(read.collect::<BTreeSet<_>>(), counts);
+        }
+
         /// Whatever a crash leaves of the file, each whole line is still there, and labelling goes on.
         #[test]
         fn cut_anywhere_all_whole_lines_remain(

@@ -130,7 +130,20 @@ impl Session {
                 _ => {}
             }
         }
-        self.learner.answer_all(&answers);
+        self.learn(&answers);
+    }
+
+    /// Learns the answers, with a stop at each model that the stopping rule compares, so that it
+    /// judges as if there had been no break and no answer that was taken back.
+    fn learn(&mut self, answers: &[(usize, usize)]) {
+        self.stability = Stability::default();
+        let mut known = 0;
+        for labels in Stability::compared(answers.len()) {
+            self.learner.answer_all(&answers[known..labels]);
+            self.stability.observe(labels, &self.learner.predictions());
+            known = labels;
+        }
+        self.learner.answer_all(&answers[known..]);
     }
 
     /// The index of a class; a new one if there is none of that name.
@@ -270,10 +283,12 @@ impl Session {
         let guess = question
             .guess
             .and_then(|(class, _)| self.classes.get(class).cloned());
+        let number = self.learner.answers().len() + 1;
         self.journal.append(Entry {
             text: self.texts[question.text].clone(),
             label: label.map(str::to_owned),
             journal,
+            number: label.map(|_| number),
             strategy: Some(question.strategy.name().to_owned()),
             probability: question
                 .guess
@@ -347,6 +362,36 @@ mod tests {
         distinct.sort_unstable();
         distinct.dedup();
         assert_eq!(distinct.len(), straight.len());
+    }
+
+    /// Whether predictions are stable is known after a break, and answers given over and over are no
+    /// sign of it.
+    #[test]
+    fn stability_depends_on_the_answers_that_count() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("j.jsonl");
+        let mut now = session(&path, &["x", "y", "z"]);
+        let mut stable_from = None;
+        for at in 1..=25 {
+            let question = now.question().expect("a text");
+            let label = truth(&now, &question);
+            for _ in 0..3 {
+                now.answer(&question, &label).expect("written");
+                now.undo().expect("written");
+                assert!(now.stability.comparisons() <= (at - 1) / 5, "{at}");
+            }
+            now.answer(&question, &label).expect("written");
+            if now.is_stable() {
+                stable_from = stable_from.or(Some(at));
+            }
+            if at % 4 == 0 {
+                let before = now.is_stable();
+                drop(now);
+                now = session(&path, &["x", "y", "z"]);
+                assert_eq!(now.is_stable(), before, "{at}");
+            }
+        }
+        assert!(stable_from.is_some_and(|at| at >= 20), "{stable_from:?}");
     }
 
     #[test]

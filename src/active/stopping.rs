@@ -21,6 +21,13 @@ pub struct Stability {
 }
 
 impl Stability {
+    /// After how many labels the models were that are compared, once there are `labels` of them.
+    pub(super) fn compared(labels: usize) -> impl Iterator<Item = usize> {
+        let last = labels / EVERY;
+        let first = last.saturating_sub(COMPARISONS).max(1);
+        (first..=last).map(|times| times * EVERY)
+    }
+
     /// Takes in the classes given to all texts after so many labels.
     pub fn observe(&mut self, labels: usize, predictions: &[usize]) {
         if !labels.is_multiple_of(EVERY) {
@@ -58,8 +65,23 @@ fn kappa(a: &[usize], b: &[usize]) -> f64 {
 }
 
 #[cfg(test)]
+impl Stability {
+    pub(super) fn comparisons(&self) -> usize {
+        self.kappas.len()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_four_models_are_compared() {
+        let compared = |labels| Stability::compared(labels).collect::<Vec<_>>();
+        assert_eq!(compared(4), [0; 0]);
+        assert_eq!(compared(12), [5, 10]);
+        assert_eq!(compared(44), [25, 30, 35, 40]);
+    }
 
     /// From scikit-learn: cohen_kappa_score([0,0,1,1,2], [0,1,1,1,2]) = 0.6875.
     #[test]

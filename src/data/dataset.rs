@@ -202,8 +202,9 @@ fn read_rows(
 /// Rows of `fewshot label` say in a field `journal` what happened; see [`crate::active::Journal`].
 #[derive(Default)]
 struct JournalRows {
-    /// Place among the rows of the answer that counts, for each text.
-    last: HashMap<String, usize>,
+    /// Places among the rows of the answers that count, for each text: one of a journal, any number
+    /// of ordinary examples.
+    counting: HashMap<String, Vec<usize>>,
     /// Places that do not count any more.
     outdated: HashSet<usize>,
 }
@@ -220,11 +221,13 @@ impl JournalRows {
             known.into_iter().find(|known| *known == word)
         });
         if outcome.is_some() {
-            self.outdated.extend(self.last.remove(&record.text));
+            let before = self.counting.remove(&record.text);
+            self.outdated.extend(before.into_iter().flatten());
         }
         let answer = outcome.is_none_or(|word| word == "answer");
         if answer {
-            self.last.insert(record.text.clone(), place);
+            let counting = self.counting.entry(record.text.clone()).or_default();
+            counting.push(place);
         }
         !answer
     }

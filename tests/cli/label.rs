@@ -103,6 +103,187 @@ fn skips_undo_and_late_classes_are_in_the_journal_and_not_among_the_examples() {
     assert_eq!(labels, ["animal", "money", "plant"]);
 }
 
+/// The same command goes on, although a class was added that it does not name.
+#[test]
+fn classes_added_on_the_way_are_classes_the_next_time() {
+    let folder = folder();
+    let line = format!("{LABEL} --classes animal,money");
+    folder.run_with(&line, "1\n+ plant\nq\n").ok().silent();
+    let outcome = folder.run_with(&line, "plant\nq\n").ok();
+    assert!(
+        outcome
+            .stdout
+            .contains("3 labels: animal 1, money 0, plant 2"),
+        "{outcome:#?}"
+    );
+    outcome.says(&["labels that are not named here; they are classes too: `plant`"]);
+}
+
+/// What is typed is what is meant, where lines are read as where keys are.
+#[test]
+fn labels_that_are_digits_are_their_own_keys() {
+    let folder = folder();
+    let outcome = folder
+        .run_with(&format!("{LABEL} --classes 0,1"), "1\n0\nq\n")
+        .ok();
+    assert!(outcome.stdout.contains("[0] 0  [1] 1"), "{outcome:#?}");
+    let labels = column(&rows(&folder.read("journal.jsonl")), "label");
+    assert_eq!(labels, ["1", "0"]);
+}
+
+/// One text; a class that nobody gives; texts of one class only.
+#[test]
+fn small_and_one_sided_pools_come_to_an_end() {
+    let folder = folder();
+    folder.write("pool.txt", "the old dog\n");
+    let outcome = folder.run_with(LABEL, "x\n\n+ animal\n").ok();
+    assert!(outcome.stdout.contains("`x` is no key and no label"));
+    assert!(outcome.stdout.contains("type a key, or the beginning"));
+    assert!(outcome.stdout.contains("no text is left"), "{outcome:#?}");
+    assert!(outcome.stdout.contains("two classes need a label"));
+    folder.write("pool.txt", POOL);
+    let line = "label --no-cache pool.txt --labels other.jsonl --classes yes,no";
+    let outcome = folder.run_with(line, "1\n".repeat(9)).ok();
+    assert!(
+        outcome.stdout.contains("6 labels in other.jsonl"),
+        "{outcome:#?}"
+    );
+    folder
+        .run("classify --examples other.jsonl new.txt")
+        .failed(1)
+        .says(&["`yes`", "hint: add examples of another label"]);
+}
+
+/// 70 classes: the text stays on the screen, labels go by their names.
+#[test]
+fn more_labels_than_keys_go_by_their_names() {
+    let folder = folder();
+    let classes: Vec<String> = (0..70).map(|at| format!("topic{at}")).collect();
+    let line = format!("{LABEL} --classes {}", classes.join(","));
+    let outcome = folder.run_with(&line, "topic69\ntopic7\nh\nq\n").ok();
+    let first: Vec<&str> = outcome.stdout.lines().take(10).collect();
+    assert_eq!(first[1], "0 labels");
+    assert!(first.iter().any(|line| line.contains("one of 70 labels")));
+    assert!(
+        outcome.stdout.contains("2 labels: topic7 1, topic69 1"),
+        "{outcome:#?}"
+    );
+    assert!(outcome.stdout.contains("[9] topic8"));
+}
+
+/// The command that is named at the end works, whatever the pool's fields and names are.
+#[test]
+fn the_next_command_reads_the_same_pool() {
+    let folder = folder();
+    let pool = POOL
+        .lines()
+        .map(|text| format!("{{\"body\":\"{text}\"}}\n"));
+    folder.write("pool.jsonl", pool.collect::<String>());
+    let line = "label --no-cache pool.jsonl --text-field body --labels journal.jsonl";
+    let outcome = folder.run_with(line, "+ animal\n+ money\n1\nq\n").ok();
+    let next = outcome.stdout.lines().last().unwrap();
+    let (train, predict) = next.split_once(" && ").unwrap();
+    let train = train.trim_start_matches("next: fewshot ");
+    folder.run(&format!("{train} --head prototype")).ok();
+    let predict = predict.trim_start_matches("fewshot ");
+    let model = encoder("tiny-mpnet");
+    let outcome = folder.run(&format!("{predict} --model {}", model.display()));
+    assert_eq!(outcome.ok().rows().len(), 6);
+}
+
+#[test]
+fn the_whole_of_a_long_text_is_shown_when_asked_for() {
+    let folder = folder();
+    folder.write("pool.txt", "word ".repeat(900) + "end");
+    let outcome = folder.run_with(&format!("{LABEL} --classes yes,no"), "m\nq\n");
+    let outcome = outcome.ok();
+    let words = outcome
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("  word"));
+    assert!(words.count() > 12 + 40 && outcome.stdout.contains(" end\n"));
+    assert_eq!(outcome.stdout.matches("> ").count(), 2, "{outcome:#?}");
+}
+
+/// Ctrl-C, a closed connection, the end of a login: all say where the answers are.
+#[test]
+#[cfg(unix)]
+fn signals_end_it_with_a_word_about_the_journal() {
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let folder = folder();
+        let mut child = folder
+            .command(&format!("{LABEL} --classes animal,money"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let mut screen = BufReader::new(child.stdout.take().unwrap());
+        let mut shown = Vec::new();
+        screen.read_until(b'>', &mut shown).unwrap();
+        writeln!(stdin, "1").unwrap();
+        screen.read_until(b'>', &mut shown).unwrap();
+        let id = child.id().to_string();
+        let kill = std::process::Command::new("kill")
+            .args([signal, &id])
+            .status();
+        assert!(kill.unwrap().success());
+        let mut rest = String::new();
+        screen.read_to_string(&mut rest).unwrap();
+        assert!(rest.contains("1 label in journal.jsonl"), "{rest}");
+        let outcome = Outcome::new(signal, child.wait_with_output().unwrap());
+        assert_eq!(outcome.code, Some(130), "{outcome:#?}");
+        outcome
+            .says(&["interrupted; every answer is in journal.jsonl, and the same command goes on"]);
+        assert_eq!(folder.read("journal.jsonl").lines().count(), 1);
+        drop(stdin);
+    }
+}
+
+/// Killed again and again, at any moment: whatever was acknowledged by the next text is there.
+#[test]
+#[cfg(unix)]
+fn kills_at_any_moment_lose_nothing() {
+    let folder = folder();
+    let many: String = (0..400).map(|at| format!("text number {at}\n")).collect();
+    folder.write("pool.txt", many);
+    let mut acknowledged = 0;
+    for round in 0..6 {
+        let mut child = folder
+            .command(&format!("{LABEL} --classes animal,money --strategy random"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let screen = BufReader::new(child.stdout.take().unwrap());
+        let (told, said) = std::sync::mpsc::channel();
+        let reader = std::thread::spawn(move || {
+            let shown = screen.lines().map_while(Result::ok);
+            let counts = shown.filter(|line| line.starts_with(|c: char| c.is_ascii_digit()));
+            counts.for_each(|line| drop(told.send(line)));
+        });
+        let first = said.recv().unwrap();
+        assert!(
+            first.starts_with(&format!("{acknowledged} label")),
+            "{first}"
+        );
+        // All at once: it is at work when it is killed.
+        stdin.write_all("1\n2\n".repeat(20).as_bytes()).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(3 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        reader.join().unwrap();
+        let last = said.try_iter().last().unwrap_or(first);
+        let told: usize = last.split(' ').next().unwrap().parse().unwrap();
+        let kept = folder.read("journal.jsonl").matches('\n').count();
+        assert!(kept >= told, "{kept} kept of {told}");
+        acknowledged = kept;
+    }
+}
+
 #[test]
 fn the_screen_of_a_first_text() {
     let folder = folder();
@@ -122,7 +303,7 @@ fn the_screen_of_a_first_text() {
             == 12
     );
     assert!(screen.iter().any(|line| line.ends_with('…')));
-    assert!(screen.contains(&"[1] yes [2] no"));
+    assert!(screen.contains(&"[1] yes  [2] no"));
     assert!(screen.iter().any(|line| line.contains("m)ore")));
     assert!(screen.iter().all(|line| line.chars().count() <= 100));
 }
@@ -153,12 +334,12 @@ fn a_large_pool_is_drawn_from_and_the_journal_counts_all_the_same() {
     folder.write("pool.txt", many);
     folder.write("journal.jsonl", "{\"text\":\"elsewhere\",\"label\":\"a\"}");
     let outcome = folder
-        .run_with(&format!("{LABEL} --shortlist 20"), "1\n")
+        .run_with(&format!("{LABEL} --shortlist 20"), "a\n")
         .ok();
     assert!(outcome.stdout.contains("1 label: a 1"), "{outcome:#?}");
     outcome.says(&[
         "20 of 500 texts were drawn",
-        "1 labelled text of the journal not in the pool",
+        "1 labelled text of the journal not among the texts to choose from",
     ]);
     assert_eq!(folder.read("journal.jsonl").lines().count(), 2);
 }
@@ -178,6 +359,14 @@ fn descriptions_of_the_classes_say_something_from_the_start() {
         "{outcome:#?}"
     );
     assert!(outcome.stdout.contains("guess: "), "{outcome:#?}");
+    let outcome = folder
+        .run_with(&format!("{LABEL} --prompt p.toml"), "1\n2\n")
+        .ok();
+    assert!(
+        outcome.stdout.ends_with(" --prompt p.toml\n"),
+        "{outcome:#?}"
+    );
+    std::fs::remove_file(folder.path("journal.jsonl")).unwrap();
     let outcome = folder.run_with(LABEL, "q\n").ok();
     assert!(!outcome.stdout.contains("guess: "), "{outcome:#?}");
 }
@@ -221,44 +410,44 @@ fn a_kill_loses_no_answer_and_a_cut_line_is_set_aside() {
     assert_eq!(folder.read("journal.jsonl.damaged"), "{\"text\": \"the o\n");
 }
 
-/// A file that cannot grow, as on a full disk.
+/// A file that cannot grow, as on a full disk: neither a byte of the line nor half of it stays.
 #[test]
 #[cfg(unix)]
 fn an_answer_that_cannot_be_written_is_not_taken() {
-    let folder = folder();
-    label_all(&folder, &format!("{LABEL} --classes animal,money"), 2);
-    let journal = folder.read("journal.jsonl");
-    folder.write("keys", "1\n");
-    // Blocks of the shell's limit are 512 or 1,024 bytes; the journal is padded to the limit.
-    let padding = 1024 - journal.len() - "{\"text\":\"\",\"label\":\"animal\"}\n".len();
-    let line = format!(
-        "{{\"text\":\"{}\",\"label\":\"animal\"}}\n",
-        "x".repeat(padding)
-    );
-    let full = format!("{journal}{line}");
-    folder.write("journal.jsonl", &full);
-    let model = encoder("tiny-mpnet");
-    let limit = if cfg!(target_os = "macos") { 2 } else { 1 };
-    let call = format!(
-        "trap '' XFSZ; ulimit -f {limit}; {} {LABEL} --model {} < keys",
-        env!("CARGO_BIN_EXE_fewshot"),
-        model.display()
-    );
-    let mut command = std::process::Command::new("bash");
-    command.args(["-c", &call]).current_dir(folder.path("."));
-    let outcome = Outcome::new(&call, command.output().unwrap());
-    assert_eq!(outcome.code, Some(1), "{outcome:#?}");
-    let outcome =
-        outcome.says(&["the answer is not saved: cannot write the journal journal.jsonl"]);
-    outcome.says(&["hint: make room"]);
-    assert_eq!(folder.read("journal.jsonl"), full);
+    for room in [0, 40] {
+        let folder = folder();
+        label_all(&folder, &format!("{LABEL} --classes animal,money"), 2);
+        let journal = folder.read("journal.jsonl");
+        folder.write("keys", "1\n");
+        // Blocks of the shell's limit are 512 or 1,024 bytes; the journal is padded to the limit.
+        let line = |text: &str| format!("{{\"text\":\"{text}\",\"label\":\"animal\"}}\n");
+        let padding = 1024 - room - journal.len() - line("").len();
+        let full = journal + &line(&"x".repeat(padding));
+        folder.write("journal.jsonl", &full);
+        let model = encoder("tiny-mpnet");
+        let limit = if cfg!(target_os = "macos") { 2 } else { 1 };
+        let call = format!(
+            "trap '' XFSZ; ulimit -f {limit}; {} {LABEL} --model {} < keys",
+            env!("CARGO_BIN_EXE_fewshot"),
+            model.display()
+        );
+        let mut command = std::process::Command::new("bash");
+        command.args(["-c", &call]).current_dir(folder.path("."));
+        let outcome = Outcome::new(&call, command.output().unwrap());
+        assert_eq!(outcome.code, Some(1), "{outcome:#?}");
+        assert!(outcome.stdout.contains("3 labels in journal.jsonl"));
+        outcome.says(&[
+            "the answer is not saved: cannot write the journal journal.jsonl",
+            "hint: make room",
+        ]);
+        assert_eq!(folder.read("journal.jsonl"), full);
+    }
 }
 
 #[test]
 fn wrong_input_is_named() {
     let folder = folder();
     folder.write("spoilt.jsonl", "{\"text\":\"a\",\"label\":\"x\"}\nhello\n");
-    folder.write("other.jsonl", "{\"text\":\"a\",\"label\":\"x\"}\n");
     folder.write("blank.txt", "\n \n");
     std::fs::create_dir(folder.path("dir.jsonl")).unwrap();
     let label = |rest: &str| folder.run(&format!("label --no-cache {rest}"));
@@ -272,12 +461,6 @@ fn wrong_input_is_named() {
     label(&format!("{pool} --labels j.csv"))
         .failed(2)
         .says(&["does not end in .jsonl"]);
-    label(&format!("{pool} --labels other.jsonl --classes a,b"))
-        .failed(1)
-        .says(&[
-            "has the label `x`, which --classes does not name",
-            "add it to --classes",
-        ]);
     label(&format!("{pool} --labels j.jsonl --classes a,a"))
         .failed(2)
         .says(&["names `a` twice"]);
@@ -287,6 +470,13 @@ fn wrong_input_is_named() {
     label("--pool blank.txt --labels j.jsonl")
         .failed(1)
         .says(&["has no text to label"]);
+    label("- --labels j.jsonl")
+        .failed(2)
+        .says(&["the pool cannot be standard input", "hint: write the texts"]);
+    label("--labels j.jsonl").failed(2).says(&["--pool <FILE>"]);
+    label("--pool none.txt --labels j.jsonl")
+        .failed(1)
+        .says(&["none.txt"]);
     label(&format!("{pool} --labels j.jsonl --strategy best"))
         .failed(2)
         .says(&["q-learning or one of"]);
@@ -297,7 +487,10 @@ fn wrong_input_is_named() {
     .says(&["leave one"]);
     label(&format!("{pool} --labels missing/j.jsonl"))
         .failed(1)
-        .says(&["cannot open the journal missing/j.jsonl"]);
+        .says(&[
+            "cannot open the journal missing/j.jsonl",
+            "hint: make its folder",
+        ]);
 }
 
 #[test]

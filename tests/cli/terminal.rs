@@ -8,13 +8,19 @@ use crate::support::{Folder, Outcome, encoder};
 
 /// Types `keys` to a command on a pseudo-terminal; nothing without `script`.
 fn typed(folder: &Folder, line: &str, keys: &str) -> Option<Outcome> {
+    // Keys typed before the question would meet a terminal that is not set up yet.
+    typed_after(folder, line, &[("> ", keys)])
+}
+
+/// Types something each time that something else has been shown.
+fn typed_after(folder: &Folder, line: &str, steps: &[(&str, &str)]) -> Option<Outcome> {
     if Command::new("script").arg("--version").output().is_err() {
         println!("skipped: `script` of util-linux is not there");
         return None;
     }
     let binary = env!("CARGO_BIN_EXE_fewshot");
     let model = encoder("tiny-mpnet");
-    let call = format!("{binary} {line} --model {}", model.display());
+    let call = format!("stty cols 80; {binary} {line} --model {}", model.display());
     let mut command = Command::new("script");
     command
         .current_dir(folder.path("."))
@@ -26,15 +32,16 @@ fn typed(folder: &Folder, line: &str, keys: &str) -> Option<Outcome> {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Keys typed before the question would meet a terminal that is not set up yet.
     let mut shown = Vec::new();
     let mut screen = child.stdout.take().unwrap();
-    let mut byte = [0];
-    while !shown.ends_with(b"> ") && screen.read(&mut byte).unwrap() == 1 {
-        shown.push(byte[0]);
-    }
     let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(keys.as_bytes()).unwrap();
+    for (after, keys) in steps {
+        let mut byte = [0];
+        while !shown.ends_with(after.as_bytes()) && screen.read(&mut byte).unwrap() == 1 {
+            shown.push(byte[0]);
+        }
+        stdin.write_all(keys.as_bytes()).unwrap();
+    }
     drop(stdin);
     screen.read_to_end(&mut shown).unwrap();
     let mut output = child.wait_with_output().unwrap();
@@ -114,12 +121,14 @@ fn control_characters_stay_away_from_the_terminal() {
 fn labels_are_single_keys_on_a_terminal() {
     let folder = Folder::new();
     let line = "label --no-cache --pool new.txt --labels j.jsonl --classes animal,money";
-    let Some(outcome) = typed(&folder, line, "12\x03") else {
+    let Some(outcome) = typed_after(&folder, line, &[("> ", "12"), ("2 labels", "\x03")]) else {
         return;
     };
     assert_eq!(outcome.code, Some(130), "{outcome:#?}");
     assert!(
-        outcome.stdout.contains("every answer is saved"),
+        outcome
+            .stdout
+            .contains("every answer is in j.jsonl, and the same command goes on"),
         "{outcome:#?}"
     );
     assert_eq!(folder.read("j.jsonl").lines().count(), 2);
@@ -128,5 +137,56 @@ fn labels_are_single_keys_on_a_terminal() {
     assert!(
         outcome.stdout.contains("2 labels in j.jsonl"),
         "{outcome:#?}"
+    );
+}
+
+/// The whole screen, 80 columns wide, of a text with everything in it that can go wrong.
+#[test]
+fn the_screen_of_labelling() {
+    let folder = Folder::new();
+    let text = "The dog\u{1b}[2J walks, \u{202e}and 猫が歩く。 ".repeat(9);
+    folder.write("new.txt", format!("{text}\n"));
+    let line = "label -q --no-cache --pool new.txt --labels j.jsonl --classes animal,money \
+                < keys";
+    folder.write("keys", "h\nx\n1\n");
+    // From a file, since the terminal may or may not echo a key that comes early.
+    let Some(outcome) = typed(&folder, line, "") else {
+        return;
+    };
+    let screen = outcome.stdout.replace('\r', "");
+    insta::assert_snapshot!(screen, @r#"
+
+    0 labels: animal 0, money 0
+
+      The dog␛[2J walks, �and 猫が歩く。 The dog␛[2J walks, �and 猫が歩く。 The
+      dog␛[2J walks, �and 猫が歩く。 The dog␛[2J walks, �and 猫が歩く。 The dog␛[2J
+      walks, �and 猫が歩く。 The dog␛[2J walks, �and 猫が歩く。 The dog␛[2J walks,
+      �and 猫が歩く。 The dog␛[2J walks, �and 猫が歩く。 The dog␛[2J walks, �and
+      猫が歩く。
+
+    guess: animal 50 % · chosen: stands for many texts that no label covers yet
+    (rep)
+    [1] animal  [2] money
+    s)kip d)on't know u)ndo n)ew class q)uit h)elp
+    > 
+    [1] animal  [2] money
+    s  skip: not now, perhaps another time
+    d  don't know: do not ask again
+    u  undo the last answer of this session
+    n  a new class
+    m  the whole text
+    h  this help
+    q  quit; the same command goes on here
+    Where lines are typed, the beginning of a label or + and a new one do as well.
+    Every answer is in j.jsonl at once.
+    > `x` is no key and no label; h tells what there is
+    > no text is left
+    1 label in j.jsonl
+    two classes need a label before they can be told apart; the same command goes on
+    "#);
+    assert!(
+        screen
+            .lines()
+            .all(|line| unicode_width::UnicodeWidthStr::width(line) <= 80)
     );
 }

@@ -20,24 +20,30 @@ pub enum Wish {
     Unknown(String),
 }
 
+/// Keys of commands; no label has one of them.
+const COMMANDS: &str = "sdunmhq?+";
 /// Keys of labels, in order: digits, then the letters that do nothing else.
 const LABEL_KEYS: &str = "123456789abcefgijkloprtvwxyz";
 
-/// The key of a label, if there is one.
-pub fn key_of(label: usize) -> Option<char> {
-    LABEL_KEYS.chars().nth(label)
+/// The key of each label; none for those beyond the number of keys.
+///
+/// A label whose name is a single character has that one as its key: with the labels 0 and 1, the
+/// key 1 must not mean 0.
+pub fn of(labels: &[String]) -> Vec<Option<char>> {
+    let own: Vec<Option<char>> = labels.iter().map(|label| own_key(label)).collect();
+    let mut free = LABEL_KEYS.chars().filter(|key| !own.contains(&Some(*key)));
+    own.iter().map(|own| own.or_else(|| free.next())).collect()
 }
 
-/// Most labels that have keys.
-pub fn most_keys() -> usize {
-    LABEL_KEYS.len()
+fn own_key(label: &str) -> Option<char> {
+    let mut chars = label.chars();
+    let key = chars.next().filter(|key| !COMMANDS.contains(*key));
+    key.filter(|_| chars.next().is_none())
 }
 
-/// What a single key means, with so many labels.
-pub fn pressed(key: char, labels: usize) -> Wish {
-    if let Some(label) = LABEL_KEYS.chars().position(|known| known == key)
-        && label < labels
-    {
+/// What a single key means.
+pub fn pressed(key: char, labels: &[String]) -> Wish {
+    if let Some(label) = of(labels).iter().position(|known| *known == Some(key)) {
         return Wish::Label(label);
     }
     match key {
@@ -53,28 +59,33 @@ pub fn pressed(key: char, labels: usize) -> Wish {
 }
 
 /// What a line means: a key, a label's name or the only beginning of one, or `+ name`.
+///
+/// A single character is a key first, so that it means the same as at a terminal.
 pub fn typed(line: &str, labels: &[String]) -> Wish {
     let line = line.trim();
-    if let Some(name) = line.strip_prefix('+') {
-        let name = name.trim();
-        return if name.is_empty() {
-            Wish::NewClass
-        } else {
-            Wish::Named(name.to_owned())
-        };
-    }
-    if let Some(label) = labels.iter().position(|label| label == line) {
-        return Wish::Label(label);
-    }
     let mut chars = line.chars();
     if let (Some(key), None) = (chars.next(), chars.next()) {
-        return pressed(key, labels.len().min(most_keys()));
+        match pressed(key, labels) {
+            Wish::Unknown(_) => {}
+            wish => return wish,
+        }
+    }
+    if let Some(name) = line.strip_prefix('+') {
+        return Wish::Named(name.trim().to_owned());
+    }
+    named(line, labels).map_or_else(|| Wish::Unknown(line.to_owned()), Wish::Label)
+}
+
+/// The label of this name, or the only one that begins so.
+fn named(line: &str, labels: &[String]) -> Option<usize> {
+    if let Some(label) = labels.iter().position(|label| label == line) {
+        return Some(label);
     }
     let begins = |label: &String| label.to_lowercase().starts_with(&line.to_lowercase());
     let mut matching = (0..labels.len()).filter(|&at| begins(&labels[at]));
     match (matching.next(), matching.next()) {
-        (Some(label), None) if !line.is_empty() => Wish::Label(label),
-        _ => Wish::Unknown(line.to_owned()),
+        (Some(label), None) if !line.is_empty() => Some(label),
+        _ => None,
     }
 }
 
@@ -84,7 +95,30 @@ mod tests {
 
     #[test]
     fn no_label_has_the_key_of_a_command() {
-        assert!("sdunmhq?+".chars().all(|key| !LABEL_KEYS.contains(key)));
+        assert!(COMMANDS.chars().all(|key| !LABEL_KEYS.contains(key)));
+        let labels = ["s", "h", "x"].map(str::to_owned);
+        assert_eq!(of(&labels), [Some('1'), Some('2'), Some('x')]);
+        assert_eq!(typed("s", &labels), Wish::Skip);
+    }
+
+    /// `1` meant the first label where keys were read and the label 1 where lines were.
+    #[test]
+    fn labels_of_one_character_are_their_own_keys() {
+        let labels = ["0", "1", "many"].map(str::to_owned);
+        assert_eq!(of(&labels), [Some('0'), Some('1'), Some('2')]);
+        for (line, label) in [("0", 0), ("1", 1), ("2", 2)] {
+            assert_eq!(typed(line, &labels), Wish::Label(label));
+            let key = line.chars().next().expect("one");
+            assert_eq!(pressed(key, &labels), Wish::Label(label));
+        }
+    }
+
+    #[test]
+    fn labels_beyond_the_keys_go_by_their_names() {
+        let labels: Vec<String> = (0..40).map(|at| format!("label {at}")).collect();
+        assert_eq!(of(&labels).iter().flatten().count(), LABEL_KEYS.len());
+        assert_eq!(typed("label 39", &labels), Wish::Label(39));
+        assert_eq!(typed("label 3", &labels), Wish::Label(3));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `fewshot label`: a person labels texts that the agent chooses.
 
 mod dialogue;
+mod farewell;
 mod keys;
 mod screen;
 mod texts;
@@ -25,12 +26,15 @@ use texts::PoolTexts;
 /// where it was. The journal is a file of examples: give it to --examples.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  fewshot label --pool datasets/reviews/new.txt --labels journal.jsonl --classes positive,negative
+  fewshot label datasets/reviews/new.txt --labels journal.jsonl --classes positive,negative
   fewshot classify --examples journal.jsonl datasets/reviews/new.txt --format table")]
 pub struct Args {
     /// Texts to choose from: .jsonl, .csv, .tsv, .txt or .json, also .gz and .zst
-    #[arg(long, value_name = "FILE")]
-    pool: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "positional")]
+    pool: Option<PathBuf>,
+    /// The same, without the option's name
+    #[arg(value_name = "POOL", conflicts_with = "pool")]
+    positional: Option<PathBuf>,
     /// Journal of the answers, appended to; it is made if need be [a .jsonl file]
     #[arg(long, value_name = "FILE")]
     labels: PathBuf,
@@ -83,33 +87,60 @@ fn parse_choice(text: &str) -> Result<Choice, String> {
     text.parse().map(Choice::Strategy).map_err(named)
 }
 
+impl Args {
+    fn pool(&self) -> &Path {
+        let given = self.pool.as_ref().or(self.positional.as_ref());
+        given.expect("clap asks for one of the two")
+    }
+
+    fn budget(&self) -> Option<usize> {
+        self.budget.map(|budget| budget as usize)
+    }
+}
+
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let described = args.prompt.as_deref().map(Prompt::read).transpose()?;
-    let described = described.map_or(Vec::new(), |prompt| prompt.examples());
-    let classes = classes(args, &described)?;
-    let described = if described.is_empty() {
-        names(&classes, args)
-    } else {
-        described
-    };
+    let known = Known::of(args)?;
     let guide = guide(args)?;
+    check_pool(args.pool())?;
     let journal = open_journal(&args.labels)?;
-    check_labels(&journal, &classes)?;
-    let names = args.fields.names();
-    let shortlist = args.shortlist as usize;
-    let read = texts::read(
-        &args.pool,
-        args.input_format,
-        &names,
-        shortlist,
-        context.common.seed,
-    )?;
-    read.warn(args, context);
+    warn_of_labels(&journal, &known.classes);
+    let read = texts::read(args, context.common.seed)?;
+    read.warn(args.pool(), context);
     let texts = texts::with_journal(read.texts, &journal, context);
-    let mut session = session(texts, journal, (classes, described), guide, args, context)?;
-    let result = dialogue::run(&mut session, args.budget.map(|budget| budget as usize));
-    screen::farewell(&session, &args.pool)?;
-    result
+    let mut session = session(texts, journal, known, guide, args, context)?;
+    let result = dialogue::run(&mut session, args.budget());
+    let said = farewell::say(&session, args, context);
+    result.and(said)
+}
+
+/// Answers come from standard input, and the pool would be taken for them.
+fn check_pool(pool: &Path) -> Result<(), Failure> {
+    if pool != Path::new("-") {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        "the pool cannot be standard input, where the answers come from",
+        "write the texts to a file and give its name",
+    ))
+}
+
+/// What is known of the classes before any answer.
+struct Known {
+    classes: Vec<String>,
+    /// Texts that say what they are.
+    described: Vec<Example>,
+}
+
+impl Known {
+    fn of(args: &Args) -> Result<Self, Failure> {
+        let prompt = args.prompt.as_deref().map(Prompt::read).transpose()?;
+        let mut described = prompt.map_or_else(Vec::new, |prompt| prompt.examples());
+        let classes = classes(args, &described)?;
+        if described.is_empty() {
+            described = names(&classes, args);
+        }
+        Ok(Self { classes, described })
+    }
 }
 
 /// The classes that are known from the start; those of the descriptions if none is named.
@@ -171,31 +202,27 @@ fn open_journal(path: &Path) -> Result<Journal, Failure> {
     Ok(journal)
 }
 
-/// A label that --classes does not name is a slip of the pen, in one or the other.
-fn check_labels(journal: &Journal, classes: &[String]) -> Result<(), Failure> {
-    let labels = journal
-        .current()
-        .into_iter()
-        .filter_map(|entry| entry.label.as_ref());
-    let mut foreign = labels.filter(|label| !classes.iter().any(|class| class == label.trim()));
-    match foreign.next() {
-        Some(label) if !classes.is_empty() => Err(Failure::Command {
-            message: format!(
-                "the journal {} has the label `{label}`, which --classes does not name",
-                journal.path().display()
-            ),
-            hint: Some(
-                "add it to --classes, or leave --classes out to use the journal's".to_owned(),
-            ),
-        }),
-        _ => Ok(()),
+/// Labels that neither --classes nor --prompt names were added while labelling, as a rule: the same command has
+/// to go on with them. A slip of the pen shows as a class too many.
+fn warn_of_labels(journal: &Journal, classes: &[String]) {
+    let current = journal.current();
+    let labels = current.iter().filter_map(|entry| entry.label.as_deref());
+    let late = LabelSet::new(labels.map(str::trim));
+    let late = late.names().iter().filter(|label| !classes.contains(label));
+    let late: Vec<String> = late.map(|label| format!("`{label}`")).collect();
+    if !classes.is_empty() && !late.is_empty() {
+        output::warning(&format!(
+            "the journal {} has labels that are not named here; they are classes too: {}",
+            journal.path().display(),
+            late.join(", ")
+        ));
     }
 }
 
 fn session(
     texts: PoolTexts,
     journal: Journal,
-    (classes, described): (Vec<String>, Vec<Example>),
+    Known { classes, described }: Known,
     guide: Guide,
     args: &Args,
     context: &Context,

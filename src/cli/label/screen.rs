@@ -1,9 +1,8 @@
 //! What the person sees. Plain lines, within the terminal's width, nothing moves.
 
-use std::path::Path;
-
 use fewshot::active::{Question, Session};
 use fewshot::data::{fold, visible};
+use unicode_width::UnicodeWidthStr;
 
 use super::keys;
 use crate::cli::failure::Failure;
@@ -11,6 +10,8 @@ use crate::cli::output;
 
 /// Lines of a text that are shown at first.
 const FIRST_LINES: usize = 12;
+/// Labels that are named where there are more than keys.
+const LIKELIEST: usize = 8;
 /// Columns beyond which lines are hard to read.
 const WIDEST: usize = 100;
 
@@ -28,14 +29,14 @@ pub fn question(session: &Session, question: &Question, whole: bool) -> Result<(
     text.iter().for_each(|line| out += &format!("  {line}\n"));
     out += "\n";
     wrapped(&mut out, &because(session, question), width);
-    wrapped(&mut out, &choices(session), width);
+    out += &format!("{}\n", choices(session, question, width));
     let more = if cut { " m)ore" } else { "" };
     wrapped(
         &mut out,
         &format!("s)kip d)on't know u)ndo n)ew class{more} q)uit h)elp"),
         width,
     );
-    output::print((out + "> ").as_bytes())
+    output::print(out.as_bytes())
 }
 
 fn wrapped(out: &mut String, text: &str, width: usize) {
@@ -44,30 +45,48 @@ fn wrapped(out: &mut String, text: &str, width: usize) {
         .for_each(|line| *out += &format!("{line}\n"));
 }
 
-/// Labels of each class, and how good the model is.
+/// Lines that the labels' counts may take.
+const COUNT_LINES: usize = 2;
+
+/// Labels of each class; below, how good the model is.
 fn progress(session: &Session, width: usize) -> String {
-    let counts = session.learner().counts();
-    let labels: usize = counts.iter().sum();
-    let each: Vec<String> = session
-        .classes()
+    let mut lines = fold(&counts(session), width, COUNT_LINES);
+    lines.extend(fold(&quality(session), width, usize::MAX));
+    lines.retain(|line| !line.is_empty());
+    lines.join("\n")
+}
+
+fn counts(session: &Session) -> String {
+    let (classes, counts) = (session.classes(), session.learner().counts());
+    let labels = output::count(counts.iter().sum(), "label");
+    let mut each: Vec<(&String, usize)> = classes.iter().zip(counts.iter().copied()).collect();
+    if keys::of(classes).contains(&None) {
+        // Many: those that have labels, most first.
+        each.retain(|(_, count)| *count > 0);
+        each.sort_by_key(|(_, count)| usize::MAX - count);
+    }
+    if each.is_empty() {
+        return labels;
+    }
+    let each: Vec<String> = each
         .iter()
-        .zip(counts)
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
-    let mut line = output::count(labels, "label");
-    if !each.is_empty() {
-        line += &format!(": {}", each.join(", "));
-    }
+    format!("{labels}: {}", each.join(", "))
+}
+
+fn quality(session: &Session) -> String {
+    let mut said = Vec::new();
     let (right, all) = session.leave_one_out();
     if all > 1 && session.classes().len() > 1 {
         let (low, high) = wilson(right, all);
         let share = 100.0 * right as f64 / all as f64;
-        line += &format!(" · held out {share:.0} % right ({low:.0}-{high:.0})");
+        said.push(format!("held out {share:.0} % right ({low:.0}-{high:.0})"));
     }
     if session.is_stable() {
-        line += " · predictions are stable: you may stop";
+        said.push("predictions are stable: you may stop".to_owned());
     }
-    fold(&line, width, 3).join("\n")
+    said.join(" · ")
 }
 
 /// 95 % interval of a share, in percent (Wilson 1927).
@@ -95,69 +114,72 @@ fn because(session: &Session, question: &Question) -> String {
     }
 }
 
-fn choices(session: &Session) -> String {
+fn choices(session: &Session, question: &Question, width: usize) -> String {
     let classes = session.classes();
     if classes.is_empty() {
         return "no class yet: type n, then its name".to_owned();
     }
-    let choice = |(at, name): (usize, &String)| match keys::key_of(at) {
-        Some(key) => format!("[{key}] {name}"),
-        None => name.clone(),
-    };
-    classes
-        .iter()
-        .enumerate()
-        .map(choice)
-        .collect::<Vec<_>>()
-        .join("  ")
+    if keys::of(classes).contains(&None) {
+        return fold(&likeliest(session, question), width, usize::MAX).join("\n");
+    }
+    all_choices(classes, width)
 }
 
+/// A key and its label stay in one line.
+fn all_choices(classes: &[String], width: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for (key, name) in keys::of(classes).into_iter().zip(classes) {
+        let key = key.map_or_else(String::new, |key| format!("[{key}] "));
+        let choice = fold(&format!("{key}{name}"), width, 1).concat();
+        match lines.last_mut() {
+            Some(line) if line.width() + 2 + choice.width() <= width => {
+                *line += &format!("  {choice}");
+            }
+            _ => lines.push(choice),
+        }
+    }
+    lines.join("\n")
+}
+
+/// More labels than keys: all their names would push the text off the screen.
+fn likeliest(session: &Session, question: &Question) -> String {
+    let (classes, labels) = (session.classes(), session.classes().len());
+    let probabilities = session.learner().probabilities(question.text);
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+    let names = order.iter().filter_map(|&class| classes.get(class));
+    let names: Vec<&str> = names.take(LIKELIEST).map(String::as_str).collect();
+    let how = format!("type the beginning of one of {labels} labels (h lists them)");
+    match names.is_empty() {
+        true => how,
+        false => format!("{how}; likeliest: {}", names.join(", ")),
+    }
+}
+
+const HELP: &str = "
+s  skip: not now, perhaps another time
+d  don't know: do not ask again
+u  undo the last answer of this session
+n  a new class
+m  the whole text
+h  this help
+q  quit; the same command goes on here
+Where lines are typed, the beginning of a label or + and a new one do as well.
+";
+
 pub fn help(session: &Session) -> Result<(), Failure> {
-    let names = "the beginning of a name, or + and a new one, then Enter, does as well where lines are typed";
-    let lines = [
-        "1, 2, …  this label".to_owned(),
-        "s  skip: not now, perhaps another time".to_owned(),
-        "d  don't know: do not ask again".to_owned(),
-        "u  undo the last answer of this session".to_owned(),
-        "n  a new class".to_owned(),
-        "m  the whole text".to_owned(),
-        "q  quit; the same command goes on here".to_owned(),
-        format!(
-            "{names}; every answer is in {} at once",
-            session.journal().path().display()
-        ),
-    ];
-    let mut out = String::from("\n");
-    lines
-        .iter()
-        .for_each(|line| wrapped(&mut out, line, width()));
+    let mut out = format!("\n{}{HELP}", all_choices(session.classes(), width()));
+    let journal = session.journal().path().display();
+    wrapped(
+        &mut out,
+        &format!("Every answer is in {journal} at once."),
+        width(),
+    );
     output::print(out.as_bytes())
 }
 
 pub fn say(line: &str) -> Result<(), Failure> {
     output::print(format!("{}\n", visible(line)).as_bytes())
-}
-
-/// Where the answers are and what to do with them.
-pub fn farewell(session: &Session, pool: &Path) -> Result<(), Failure> {
-    let journal = session.journal().path().display();
-    let labels: usize = session.learner().counts().iter().sum();
-    let seen = session
-        .learner()
-        .counts()
-        .iter()
-        .filter(|&&count| count > 0)
-        .count();
-    say(&format!("\n{} in {journal}", output::count(labels, "label")).replace('\n', ""))?;
-    if seen < 2 {
-        return say(
-            "two classes need a label before they can be told apart; the same command goes on",
-        );
-    }
-    say(&format!(
-        "next: fewshot classify --examples {journal} {}",
-        pool.display()
-    ))
 }
 
 #[cfg(test)]

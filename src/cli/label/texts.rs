@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use fewshot::active::Journal;
-use fewshot::data::{FieldNames, InputFormat, Records};
+use fewshot::data::Records;
 use fewshot::random::Random;
 
 use super::Args;
@@ -25,18 +25,13 @@ pub struct Read {
 
 /// Reads a pool, keeping at most `limit` texts: each equally likely, by reservoir (Vitter 1985,
 /// algorithm R), so that memory does not grow with the pool but for a number a text.
-pub fn read(
-    path: &Path,
-    format: Option<InputFormat>,
-    names: &FieldNames,
-    limit: usize,
-    seed: u64,
-) -> Result<Read, Failure> {
+pub fn read(args: &Args, seed: u64) -> Result<Read, Failure> {
+    let (path, limit) = (args.pool(), args.shortlist as usize);
     let mut random = Random::named(seed, "shortlist");
     let mut seen = HashSet::new();
     let mut kept: Vec<(usize, String)> = Vec::new();
     let mut blank = 0;
-    for record in Records::open(path, format, names)? {
+    for record in Records::open(path, args.input_format, &args.fields.names())? {
         let text = record?.text;
         if text.trim().is_empty() {
             blank += 1;
@@ -73,10 +68,10 @@ fn hash(text: &str) -> u64 {
 }
 
 impl Read {
-    pub fn warn(&self, args: &Args, context: &Context) {
+    pub fn warn(&self, pool: &Path, context: &Context) {
         if self.blank > 0 {
             let texts = output::count(self.blank, "blank text");
-            output::warning(&format!("{}: {texts} left out", args.pool.display()));
+            output::warning(&format!("{}: {texts} left out", pool.display()));
         }
         let kept = self.texts.0.len();
         if kept < self.distinct {
@@ -101,7 +96,9 @@ pub fn with_journal(mut texts: PoolTexts, journal: &Journal, context: &Context) 
         .collect();
     if !foreign.is_empty() {
         let count = output::count(foreign.len(), "labelled text");
-        context.note(|| format!("{count} of the journal not in the pool: used as examples"));
+        context.note(|| {
+            format!("{count} of the journal not among the texts to choose from: used as examples")
+        });
     }
     texts.0.extend(foreign);
     texts
