@@ -143,18 +143,32 @@ fn quantise_values(bytes: &mut [u8], row: &[f32], factors: &[f32]) -> QuantisedR
 /// Least and greatest of 0 and `row · factors`; NaN if one of them is not finite.
 #[inline(always)]
 fn range(row: &[f32], factors: &[f32]) -> (f32, f32) {
-    let mut lanes = [(0.0f32, 0.0f32, 0.0f32); LANES];
-    let widen = |(low, high, sick): (f32, f32, f32), value: f32| {
-        // `min` and `max` drop NaNs; 0 times a value is NaN if it is not finite.
-        (low.min(value), high.max(value), sick + 0.0 * value)
+    let (mut low, mut high, mut sick) = ([0.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
+    // Comparisons are one instruction where `f32::min`, which must drop NaNs, takes three; the
+    // product with 0 finds them: it is 0 for finite values and NaN for others.
+    let mut widen = |lane: usize, value: f32| {
+        low[lane] = if value < low[lane] { value } else { low[lane] };
+        high[lane] = if value > high[lane] {
+            value
+        } else {
+            high[lane]
+        };
+        sick[lane] += 0.0 * value;
     };
-    for (values, factors) in row.chunks(LANES).zip(factors.chunks(LANES)) {
-        for ((lane, value), factor) in lanes.iter_mut().zip(values).zip(factors) {
-            *lane = widen(*lane, value * factor);
+    // Whole chunks of a size the compiler knows become registers; the rest goes value by value.
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    let (chunk_factors, rest_factors) = factors.as_chunks::<LANES>();
+    for (values, factors) in chunks.iter().zip(chunk_factors) {
+        for lane in 0..LANES {
+            widen(lane, values[lane] * factors[lane]);
         }
     }
-    let (low, high, sick) = lanes.into_iter().fold(lanes[0], |all, lane| {
-        (all.0.min(lane.0), all.1.max(lane.1), all.2 + lane.2)
-    });
-    (low + sick, high + sick)
+    for (lane, (value, factor)) in rest.iter().zip(rest_factors).enumerate() {
+        widen(lane, value * factor);
+    }
+    let sick: f32 = sick.iter().sum();
+    (
+        low.into_iter().fold(0.0, f32::min) + sick,
+        high.into_iter().fold(0.0, f32::max) + sick,
+    )
 }
