@@ -1,7 +1,7 @@
 //! Products of activations with packed weights, the linear layers of an encoder:
 //! `out = x · Wᵀ`, then bias, GELU or residual while the sums are still in registers.
 //!
-//! Weights are packed once, at load, into panels of [`panels::WIDTH`] outputs in the order in which
+//! Weights are packed once, at load, into panels of 48 outputs in the order in which
 //! the inner loop reads them; a library that is handed a plain matrix packs it anew in every call.
 //! The inner loop holds a tile of 8 rows × 48 outputs in 24 of the 32 AVX-512 registers and runs
 //! over all inputs at once, so that the sums never go to memory. With the same tile and the same
@@ -17,7 +17,7 @@
 //!
 //! # Sources
 //! Goto & van de Geijn 2008, "Anatomy of high-performance matrix multiplication" (panels, tiles,
-//! which cache holds what); [`quantise`] names those of int8.
+//! which cache holds what); `quantise.rs` names those of int8.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
