@@ -13,6 +13,7 @@ mod windows;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -152,6 +153,14 @@ pub struct EncoderIdentity {
     pub revision: Option<String>,
     /// sha256 of the weight file, hexadecimal.
     pub sha256: String,
+    /// In which numbers its linear layers run. The others' vectors differ by far less than texts
+    /// do, so that a classifier may be used in another precision than it was trained in.
+    #[serde(default = "before_there_was_a_choice")]
+    pub precision: Precision,
+}
+
+fn before_there_was_a_choice() -> Precision {
+    Precision::F32
 }
 
 /// A BERT or MPNet encoder, ready to run on the CPU.
@@ -161,7 +170,8 @@ pub struct Encoder {
     config: ModelConfig,
     windows: Windows,
     transformer: Transformer,
-    precision: Precision,
+    /// Memory of the last batch, for the next call; a call that finds it taken makes its own.
+    spare: Mutex<Workspace>,
 }
 
 /// Vectors of texts, and what should be said about some of the texts.
@@ -214,6 +224,7 @@ impl Encoder {
             id: lasting_name(files),
             revision: files.commit.clone(),
             sha256: files.weights_sha256.clone(),
+            precision,
         };
         Ok(Self {
             identity,
@@ -221,7 +232,7 @@ impl Encoder {
             config,
             windows,
             transformer,
-            precision,
+            spare: Mutex::default(),
         })
     }
 
@@ -241,7 +252,7 @@ impl Encoder {
     /// In which numbers its linear layers run.
     #[must_use]
     pub fn precision(&self) -> Precision {
-        self.precision
+        self.identity.precision
     }
 
     /// Numbers in one vector.
@@ -361,14 +372,20 @@ impl Encoder {
             tokens.iter().enumerate().flat_map(parts).collect();
         // Texts of like length together: the attention's tasks are then of like size.
         windows.sort_by_key(|(_, _, ids)| ids.len());
-        let mut space = Workspace::default();
+        let mut space = std::mem::take(&mut *self.spare());
         let mut rest = windows.as_slice();
         while !rest.is_empty() {
             let (batch, others) = rest.split_at(batch_length(rest));
             self.run_batch(batch, layers, &mut space, &mut vectors);
             rest = others;
         }
+        *self.spare() = space;
         vectors
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Workspace> {
+        // Nothing can be half done: it is taken and put back whole.
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn run_batch(
@@ -476,7 +493,11 @@ fn batch_length(windows: &[(usize, f32, &[u32])]) -> usize {
     let mut tokens = 0;
     let fits = |(_, _, ids): &&(usize, f32, &[u32])| {
         tokens += ids.len();
-        tokens <= BATCH_TOKENS
+        tokens
+            <= std::env::var("BT")
+                .ok()
+                .and_then(|v| v.parse().ok())
+                .unwrap_or(BATCH_TOKENS)
     };
     windows.iter().take_while(fits).count().max(1)
 }

@@ -93,6 +93,10 @@ pub(super) fn quantise_weights(
     (columns, integers)
 }
 
+#[multiversion::multiversion(targets(
+    "x86_64+avx512f+avx512vl+avx512dq+avx512bw",
+    "x86_64+avx2+fma"
+))]
 fn quantise_output(row: &[f32], integers: &mut [i8]) -> f32 {
     let largest = row.iter().fold(0.0f32, |most, w| most.max(w.abs()));
     let scale = largest / WEIGHT_LIMIT;
