@@ -19,7 +19,10 @@ fn main() {
         let vectors = Matrix::from_values(768, values).expect("whole rows");
         let start = Instant::now();
         let pool = Arc::new(Pool::new(&vectors));
-        println!("{texts} texts: pool made in {:.2} s", start.elapsed().as_secs_f64());
+        println!(
+            "{texts} texts: pool made in {:.2} s",
+            start.elapsed().as_secs_f64()
+        );
         for strategy in Strategy::ALL {
             let times = [10, 200].map(|labels| time(&pool, strategy, labels));
             println!("  {strategy:<9} {:>7.2} {:>7.2}", times[0], times[1]);

@@ -51,6 +51,7 @@ pub mod matrix;
 pub mod metrics;
 pub mod prompt;
 pub mod random;
+pub mod report;
 pub mod saved;
 mod softmax;
 pub mod support;

@@ -17,7 +17,6 @@ mod scores;
 mod session;
 mod simulation;
 mod state;
-mod statistics;
 mod stopping;
 mod strategy;
 mod task;

@@ -3,6 +3,7 @@
 //! `Q(s,a) ← Q(s,a) + α [R + γ max_a' Q(s',a') − Q(s,a)]` (Watkins 1989; Sutton & Barto 2018,
 //! section 6.5). Nothing here knows about texts.
 
+use crate::metrics::Mean;
 use crate::random::Random;
 
 /// One step of a rollout.
@@ -125,8 +126,8 @@ impl QTable {
         for (state, row) in spread.iter_mut().enumerate() {
             for (action, spread) in row.iter_mut().enumerate() {
                 let values: Vec<f64> = tables.iter().map(|t| t.values[state][action]).collect();
-                (mean.values[state][action], *spread) =
-                    super::statistics::mean_and_deviation(&values);
+                let of_all = Mean::of(&values);
+                (mean.values[state][action], *spread) = (of_all.mean, of_all.std);
                 mean.visits[state][action] = tables.iter().map(|t| t.visits[state][action]).sum();
             }
         }

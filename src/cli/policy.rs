@@ -1,20 +1,25 @@
 //! `fewshot policy`: train the agent, and read what it has learned.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
-use fewshot::active::{Policy, State, Strategy, Task, TrainingOptions, train_policy};
-use fewshot::encoder::LayerMix;
+use fewshot::active::{Policy, State, Strategy, Training, TrainingOptions, train_policy};
+use fewshot::data::visible;
 
 use super::context::Context;
 use super::failure::Failure;
-use super::options::{Caching, DEFAULT_MODEL, Fields};
+use super::interrupt::Polite;
+use super::options::DEFAULT_MODEL;
 use super::progress::Steps;
 use super::set_files::{self, SetFiles};
-use super::{output, tasks};
+use super::tasks::Reading;
+use super::{output, stream};
 
 /// Train the agent that chooses texts to label, or show what it has learned.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:
+  fewshot policy show
+  fewshot policy train --tasks tickets.jsonl sets/trec6 --output policy.json
+  fewshot simulate --sets sets/subj --policy policy.json")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -50,19 +55,16 @@ struct Train {
     /// Tables that are learned from resampled tasks and averaged
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     runs: u64,
-    /// Hidden layers whose vectors are averaged: last, all, 6-12, 3,6 [default: the upper half]
-    #[arg(long, value_name = "LAYERS")]
-    layers: Option<LayerMix>,
     #[command(flatten)]
-    fields: Fields,
-    #[command(flatten)]
-    caching: Caching,
+    reading: Reading,
 }
 
 /// Print what to do in each state, and by how much it is better.
 #[derive(clap::Args)]
-#[command(after_help = "Example:
-  fewshot policy show")]
+#[command(after_help = "Examples:
+  fewshot policy show
+  fewshot policy show --policy policy.json
+  fewshot policy show --json > policy.json")]
 struct Show {
     /// The policy [default: the one that comes with fewshot]
     #[arg(long, value_name = "FILE")]
@@ -89,23 +91,21 @@ fn train(args: &Train, context: &Context) -> Result<(), Failure> {
         seed: context.common.seed,
         ..defaults
     };
-    let tasks = read(args, context)?;
+    let tasks = args.reading.tasks(&files(args)?, false, context)?.tasks;
+    // As it was typed, not where it lies on this machine.
     let encoder = context.common.model.as_deref().unwrap_or(DEFAULT_MODEL);
-    let steps = Mutex::new(Steps::new(
+    let steps = Steps::new(
         "rollouts".to_owned(),
         options.rollouts,
         context.common.quiet,
-    ));
-    let progress = |rollouts| {
-        if let Ok(mut steps) = steps.lock() {
-            steps.add(rollouts);
-        }
-    };
-    let trained = train_policy(&tasks, encoder, &options, &progress);
+    );
+    let policy = train_policy(&tasks, encoder, &options, &|rollouts| steps.add(rollouts)).policy;
     drop(steps);
-    trained.policy.write(&args.output)?;
+    let polite = Polite::new();
+    policy.write(&args.output)?;
+    drop(polite);
     context.note(|| format!("the policy is in {}", args.output.display()));
-    output::print(table(&trained.policy).as_bytes())
+    output::print(table(&policy).as_bytes())
 }
 
 fn check_output(path: &Path, overwrite: bool) -> Result<(), Failure> {
@@ -115,7 +115,7 @@ fn check_output(path: &Path, overwrite: bool) -> Result<(), Failure> {
             hint: Some("name another --output, or replace it with --overwrite".to_owned()),
         });
     }
-    Ok(())
+    stream::check_output(path, "--output")
 }
 
 /// The actions that were named, if any were.
@@ -129,28 +129,13 @@ fn distinct(actions: &[Strategy]) -> Result<Option<Vec<Strategy>>, Failure> {
     Ok((!actions.is_empty()).then(|| actions.to_vec()))
 }
 
-fn read(args: &Train, context: &Context) -> Result<Vec<Task>, Failure> {
+fn files(args: &Train) -> Result<Vec<SetFiles>, Failure> {
     let files = |path: &PathBuf| match path.is_dir() {
         true => set_files::in_folder(path),
         false => Ok(SetFiles::single(vec![path.clone()], Vec::new())),
     };
     let files = args.tasks.iter().map(files).collect::<Result<_, _>>()?;
-    let names = args.fields.names();
-    let texts: Vec<_> = set_files::named_apart(files, &args.tasks)?
-        .iter()
-        .map(|files| tasks::read(files, &names))
-        .collect::<Result<_, _>>()?;
-    let encoder = context.encoder()?;
-    let layers = args
-        .layers
-        .clone()
-        .unwrap_or_else(|| encoder.default_layers());
-    layers.indices(encoder.layers())?;
-    let mut cached = context.cached(&encoder, &layers, &args.caching)?;
-    texts
-        .iter()
-        .map(|texts| texts.embed(&mut cached, false, context))
-        .collect()
+    set_files::named_apart(files, &args.tasks, "--tasks")
 }
 
 fn show(args: &Show) -> Result<(), Failure> {
@@ -168,48 +153,57 @@ fn show(args: &Show) -> Result<(), Failure> {
 
 /// For each state what to do, and what the other actions lose against it.
 fn table(policy: &Policy) -> String {
-    let training = policy.training();
-    let mut out = format!(
-        "{}, {}, {} averaged; vectors of {}\nlearned on: {}\n\n",
+    let width = State::all().map(|state| state.name().len()).max();
+    let width = width.unwrap_or(0);
+    let mut out = origin(policy.training()) + &format!("\n\n{:width$}  do this", "labels so far");
+    let actions = policy.actions();
+    actions
+        .iter()
+        .for_each(|action| out += &format!("{:>16}", action.name()));
+    out += "     tried";
+    for state in State::all() {
+        let best = policy.strategy_in(state).name();
+        out += &format!("\n{:width$}  {best:7}", state.name());
+        cells(policy, state)
+            .iter()
+            .for_each(|cell| out += &format!("{cell:>16}"));
+        out += &format!("{:>10}", tries(policy, state));
+    }
+    out + "\n\npoints of accuracy against the best action, discounted over the labels that follow;\n\
+           ± standard deviation of the value between the averaged tables, whose tries are summed\n"
+}
+
+/// How the policy came about.
+fn origin(training: &Training) -> String {
+    if training.rollouts == 0 {
+        return "set by hand, not trained".to_owned();
+    }
+    format!(
+        "{}, {}, {} averaged, seed {}; vectors of {}\nlearned on: {}",
         output::count(training.rollouts, "rollout"),
         output::count(training.tasks.len(), "task"),
         output::count(training.runs, "table"),
-        training.encoder,
-        training.tasks.join(", ")
-    );
-    let width = State::all()
-        .map(|state| state.name().len())
-        .max()
-        .unwrap_or(0);
-    out += &format!("{:width$}  do this", "labels so far");
-    policy
-        .actions()
-        .iter()
-        .for_each(|action| out += &format!("{:>16}", action.name()));
-    out += "\n";
-    for state in State::all() {
-        out += &format!(
-            "{:width$}  {:7}",
-            state.name(),
-            policy.strategy_in(state).name()
-        );
-        let values: Vec<_> = (0..policy.actions().len())
-            .map(|at| policy.value(state, at))
-            .collect();
-        let best = values
-            .iter()
-            .map(|(value, ..)| *value)
-            .fold(f64::NEG_INFINITY, f64::max);
-        for (value, spread, visits) in values {
-            let cell = if visits == 0 {
-                "never tried".to_owned()
-            } else {
-                format!("{:+.2} ± {spread:.2}", value - best)
-            };
-            out += &format!("{cell:>16}");
-        }
-        out += "\n";
-    }
-    out + "\npoints of accuracy against the best action, discounted over the labels that follow;\n\
-           ± standard deviation of the value between the averaged tables\n"
+        training.seed,
+        visible(&training.encoder),
+        visible(&training.tasks.join(", "))
+    )
+}
+
+/// How often any action was tried in a state.
+fn tries(policy: &Policy, state: State) -> u64 {
+    let visits = (0..policy.actions().len()).map(|at| policy.value(state, at).2);
+    visits.fold(0, u64::saturating_add)
+}
+
+/// What each action is worth in a state.
+fn cells(policy: &Policy, state: State) -> Vec<String> {
+    let value = |at| policy.value(state, at);
+    let actions = 0..policy.actions().len();
+    let best = actions.clone().map(|at| value(at).0);
+    let best = best.fold(f64::NEG_INFINITY, f64::max);
+    let cell = |(value, spread, visits): (f64, f64, u64)| match visits {
+        0 => "never tried".to_owned(),
+        _ => format!("{:+.2} ± {spread:.2}", value - best),
+    };
+    actions.map(|at| cell(value(at))).collect()
 }

@@ -110,12 +110,12 @@ impl Steps {
     }
 
     /// So many steps more are done.
-    pub fn add(&mut self, steps: usize) {
+    pub fn add(&self, steps: usize) {
         self.bar.inc(steps as u64);
     }
 
     /// So many steps are done in all.
-    pub fn set(&mut self, steps: usize) {
+    pub fn set(&self, steps: usize) {
         self.bar.set_position(steps as u64);
     }
 }

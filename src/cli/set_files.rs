@@ -27,11 +27,15 @@ impl SetFiles {
 /// A set of each folder.
 pub fn in_folders(folders: &[PathBuf]) -> Result<Vec<SetFiles>, Failure> {
     let files = folders.iter().map(|folder| in_folder(folder));
-    named_apart(files.collect::<Result<_, _>>()?, folders)
+    named_apart(files.collect::<Result<_, _>>()?, folders, "--sets")
 }
 
-/// Gives sets of one name the whole paths as names, and refuses one path given twice.
-pub fn named_apart(mut files: Vec<SetFiles>, paths: &[PathBuf]) -> Result<Vec<SetFiles>, Failure> {
+/// Gives sets of one name the whole paths as names, and refuses one path given twice to `option`.
+pub fn named_apart(
+    mut files: Vec<SetFiles>,
+    paths: &[PathBuf],
+    option: &str,
+) -> Result<Vec<SetFiles>, Failure> {
     if repeated(&files).is_some() {
         for (files, path) in files.iter_mut().zip(paths) {
             files.name = path.display().to_string();
@@ -39,7 +43,7 @@ pub fn named_apart(mut files: Vec<SetFiles>, paths: &[PathBuf]) -> Result<Vec<Se
     }
     match repeated(&files) {
         Some(name) => Err(Failure::usage(
-            &format!("{name} is named twice"),
+            &format!("{option} names {name} twice"),
             "name each set once",
         )),
         None => Ok(files),

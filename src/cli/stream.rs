@@ -58,10 +58,11 @@ pub fn check(args: &Stream, names: &FieldNames, others: &[PathBuf]) -> Result<()
     for other in others {
         refuse_same_file("the examples", other, output)?;
     }
-    check_folder(output)
+    check_output(output, "--output")
 }
 
-fn check_folder(output: &Path) -> Result<(), Failure> {
+/// Refuses a file that cannot be made, before the work; `option` is the one that names it.
+pub fn check_output(output: &Path, option: &str) -> Result<(), Failure> {
     let folder = output.parent().filter(|folder| *folder != Path::new(""));
     match folder {
         Some(folder) if !folder.is_dir() => Err(Failure::Command {
@@ -70,7 +71,7 @@ fn check_folder(output: &Path) -> Result<(), Failure> {
                 output.display(),
                 folder.display()
             ),
-            hint: Some("make the folder, or choose another --output".to_owned()),
+            hint: Some(format!("make the folder, or choose another {option}")),
         }),
         _ if output.is_dir() => Err(DataError::IsADirectory {
             path: output.to_owned(),

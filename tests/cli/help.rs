@@ -2,12 +2,15 @@
 
 use crate::support::{Folder, Outcome, binary};
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 13] = [
     "classify",
     "train",
     "predict",
     "evaluate",
     "benchmark",
+    "label",
+    "simulate",
+    "policy",
     "embed",
     "models",
     "cache",
@@ -46,11 +49,13 @@ fn the_examples_of_the_help_parse() {
         let examples = help.lines().skip_while(|line| !line.starts_with("Example"));
         for line in examples.filter(|line| line.contains("fewshot ")) {
             let call = line.split("fewshot ").last().unwrap();
-            let call = call.split(['|', '>']).next().unwrap();
+            // Up to a pipe or a redirection; no example has blanks in quotes.
+            let call = call.split(" | ").next().unwrap();
+            let call = call.split(" > ").next().unwrap().replace('\'', "");
             let folder = Folder::new();
             assert!(line.len() <= 98, "folded: {line}");
             let outcome = Outcome::new(
-                call,
+                &call,
                 folder
                     .command(&format!("{call} --model ./none"))
                     .output()

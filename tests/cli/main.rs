@@ -10,6 +10,7 @@ mod evaluate;
 mod help;
 mod label;
 mod models;
+mod policy;
 mod processes;
 mod simulate;
 mod support;

@@ -1,23 +1,22 @@
 //! `fewshot simulate`: learning curves of strategies and of the agent.
 
 mod report;
-mod svg;
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use fewshot::active::{Chooser, Oracle, Policy, SimulationOptions, Task, simulate};
 use fewshot::data::write_atomically;
-use fewshot::encoder::LayerMix;
+use serde_json::{Value, json};
 
 use super::context::Context;
 use super::failure::Failure;
-use super::options::{Caching, Fields};
+use super::interrupt::Polite;
 use super::progress::Steps;
 use super::set_files::{self, SetFiles};
-use super::{output, tasks};
-use report::Report;
+use super::tasks::{Reading, Tasks};
+use super::{output, stream};
+use report::{Report, Set, Size};
 
 /// Simulate labelling on labelled sets, from zero labels: accuracy after each label.
 ///
@@ -75,19 +74,14 @@ pub struct Args {
     /// Let the labels' names say something about texts before any answer
     #[arg(long)]
     label_names: bool,
-    /// Hidden layers whose vectors are averaged: last, all, 6-12, 3,6 [default: the upper half]
-    #[arg(long, value_name = "LAYERS")]
-    layers: Option<LayerMix>,
     /// Print one JSON document, each run's figures included
     #[arg(long)]
     json: bool,
-    /// Draw the curves, with 95 % bands
+    /// Draw the curves as SVG, a chart a set and one of their mean, with 95 % bands over the runs
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     #[command(flatten)]
-    fields: Fields,
-    #[command(flatten)]
-    caching: Caching,
+    reading: Reading,
 }
 
 fn parse_share(text: &str) -> Result<f32, String> {
@@ -99,14 +93,23 @@ fn parse_share(text: &str) -> Result<f32, String> {
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let choosers = choosers(args)?;
-    let tasks = tasks(args, context)?;
-    let report = Report::new(curves(&tasks, &choosers, args, context), &choosers, args);
     if let Some(path) = &args.svg {
-        let drawing = svg::draw(&report);
+        stream::check_output(path, "--svg")?;
+    }
+    let read = args
+        .reading
+        .tasks(&files(args)?, args.label_names, context)?;
+    read.tasks.iter().for_each(|task| say_if_short(task, args));
+    let sets = simulated(&read.tasks, &choosers, args, context);
+    let report = Report::new(sets, &choosers, args.budget as usize);
+    if let Some(path) = &args.svg {
+        let drawing = report.drawing().to_svg();
+        let _polite = Polite::new();
         write_atomically(path, |file| file.write_all(drawing.as_bytes()))?;
     }
     if args.json {
-        return output::print_json(&report.document(context.common.seed));
+        let settings = settings(args, &read, &choosers, context.common.seed);
+        return output::print_json(&report.document(settings));
     }
     output::print(report.table().as_bytes())
 }
@@ -121,45 +124,41 @@ fn choosers(args: &Args) -> Result<Vec<Chooser>, Failure> {
     }
     if let Some(path) = &args.policy {
         let policy = Policy::read(path)?;
-        let agents = choosers
+        let agent = choosers
             .iter_mut()
-            .filter(|chooser| matches!(chooser, Chooser::Agent(_)));
-        agents.for_each(|agent| *agent = Chooser::Agent(Box::new(policy.clone())));
+            .find(|chooser| matches!(chooser, Chooser::Agent(_)));
+        let Some(agent) = agent else {
+            let message = "--policy is for q-learning, which --strategies does not name";
+            return Err(Failure::usage(message, "name it, or leave --policy out"));
+        };
+        *agent = Chooser::Agent(Box::new(policy));
     }
     Ok(choosers)
 }
 
-fn tasks(args: &Args, context: &Context) -> Result<Vec<Task>, Failure> {
-    let files = if args.sets.is_empty() {
-        vec![SetFiles::single(args.pool.clone(), args.test.clone())]
+fn files(args: &Args) -> Result<Vec<SetFiles>, Failure> {
+    if args.sets.is_empty() {
+        Ok(vec![SetFiles::single(args.pool.clone(), args.test.clone())])
     } else {
-        set_files::in_folders(&args.sets)?
-    };
-    let names = args.fields.names();
-    let texts: Vec<_> = files
-        .iter()
-        .map(|files| tasks::read(files, &names))
-        .collect::<Result<_, _>>()?;
-    let encoder = context.encoder()?;
-    let layers = args
-        .layers
-        .clone()
-        .unwrap_or_else(|| encoder.default_layers());
-    layers.indices(encoder.layers())?;
-    let mut cached = context.cached(&encoder, &layers, &args.caching)?;
-    texts
-        .iter()
-        .map(|texts| texts.embed(&mut cached, args.label_names, context))
-        .collect()
+        set_files::in_folders(&args.sets)
+    }
 }
 
-/// For each set its name and the curves, `[choosers][seeds]`.
-fn curves(
-    tasks: &[Task],
-    choosers: &[Chooser],
-    args: &Args,
-    context: &Context,
-) -> Vec<report::Set> {
+/// Says that a pool ends before the budget does.
+fn say_if_short(task: &Task, args: &Args) {
+    let texts = task.pool.classes.len().min(args.pool_size as usize);
+    if (texts as u64) < args.budget {
+        output::warning(&format!(
+            "{}: the budget is {}, the pool has {}; curves are flat from there on",
+            task.name,
+            output::count(args.budget as usize, "label"),
+            output::count(texts, "text")
+        ));
+    }
+}
+
+/// The curves of every set.
+fn simulated(tasks: &[Task], choosers: &[Chooser], args: &Args, context: &Context) -> Vec<Set> {
     let options = SimulationOptions {
         budget: args.budget as usize,
         batch: args.batch as usize,
@@ -172,20 +171,27 @@ fn curves(
     };
     let first = context.common.seed;
     let seeds: Vec<u64> = (0..args.seeds).map(|at| first.wrapping_add(at)).collect();
-    let name = "runs".to_owned();
-    let steps = Mutex::new(Steps::new(
-        name,
-        tasks.len() * seeds.len(),
-        context.common.quiet,
-    ));
-    let progress = || {
-        if let Ok(mut steps) = steps.lock() {
-            steps.add(1);
-        }
-    };
-    let set = |task: &Task| report::Set {
+    let count = tasks.len() * seeds.len();
+    let steps = Steps::new("runs".to_owned(), count, context.common.quiet);
+    let set = |task: &Task| Set {
         name: task.name.clone(),
-        curves: simulate(task, choosers, &seeds, &options, &progress),
+        size: Some(Size::of(task)),
+        curves: simulate(task, choosers, &seeds, &options, &|| steps.add(1)),
     };
     tasks.iter().map(set).collect()
+}
+
+/// What it takes to repeat a simulation.
+fn settings(args: &Args, read: &Tasks, choosers: &[Chooser], seed: u64) -> Value {
+    let policy = choosers.iter().find_map(|chooser| match chooser {
+        Chooser::Agent(policy) => Some(policy.training()),
+        _ => None,
+    });
+    json!({
+        "encoder": read.encoder, "layers": read.layers, "seed": seed, "seeds": args.seeds,
+        "strategies": choosers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "policy_training": policy, "budget": args.budget, "batch": args.batch,
+        "noise": args.noise, "skip_rate": args.skip_rate, "pool_size": args.pool_size,
+        "test_size": args.test_size, "label_names": args.label_names,
+    })
 }

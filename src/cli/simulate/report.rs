@@ -1,10 +1,11 @@
-//! What came out of a simulation: a table for people, a document for programs.
+//! What came out of a simulation: a table for people, a document for programs, a drawing.
 
-use fewshot::active::{Chooser, Curve};
+use fewshot::active::{Chooser, Curve, Task};
+use fewshot::data::visible;
 use fewshot::metrics::Mean;
+use fewshot::report::{Chart, LearningCurves};
+use serde::Serialize;
 use serde_json::{Value, json};
-
-use super::Args;
 
 /// Numbers of labels whose accuracy is shown, as far as the budget goes.
 const SHOWN: [usize; 4] = [8, 16, 32, 60];
@@ -12,38 +13,55 @@ const SHOWN: [usize; 4] = [8, 16, 32, 60];
 /// A set's curves, `[choosers][seeds]`.
 pub struct Set {
     pub name: String,
+    /// None for the mean of sets.
+    pub size: Option<Size>,
     pub curves: Vec<Vec<Curve>>,
 }
 
+/// What a set holds, before a pool and a test are drawn from it.
+#[derive(Serialize)]
+pub struct Size {
+    classes: usize,
+    pool_texts: usize,
+    test_texts: usize,
+}
+
+impl Size {
+    pub fn of(task: &Task) -> Self {
+        Self {
+            classes: task.ways,
+            pool_texts: task.pool.classes.len(),
+            test_texts: task.test.classes.len(),
+        }
+    }
+}
+
 pub struct Report {
-    pub sets: Vec<Set>,
-    pub names: Vec<String>,
-    pub budget: usize,
-    settings: Value,
+    sets: Vec<Set>,
+    /// Of several sets: a set whose units are the sets.
+    mean: Option<Set>,
+    names: Vec<String>,
+    budget: usize,
 }
 
 impl Report {
-    pub fn new(sets: Vec<Set>, choosers: &[Chooser], args: &Args) -> Self {
+    pub fn new(sets: Vec<Set>, choosers: &[Chooser], budget: usize) -> Self {
         Self {
+            mean: (sets.len() > 1).then(|| Set::mean_of(&sets, choosers.len())),
             sets,
             names: choosers.iter().map(ToString::to_string).collect(),
-            budget: args.budget as usize,
-            settings: json!({
-                "budget": args.budget, "seeds": args.seeds, "batch": args.batch,
-                "noise": args.noise, "skip_rate": args.skip_rate, "pool_size": args.pool_size,
-                "test_size": args.test_size, "label_names": args.label_names,
-            }),
+            budget,
         }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Set> {
+        self.sets.iter().chain(&self.mean)
     }
 
     /// Numbers of labels in the table.
     fn shown(&self) -> Vec<usize> {
-        let mut shown: Vec<usize> = SHOWN
-            .into_iter()
-            .filter(|&labels| labels < self.budget)
-            .collect();
-        shown.push(self.budget);
-        shown
+        let below = SHOWN.into_iter().filter(|&labels| labels < self.budget);
+        below.chain([self.budget]).collect()
     }
 
     pub fn table(&self) -> String {
@@ -52,16 +70,10 @@ impl Report {
              has at the end\n",
             self.budget, self.names[0]
         );
-        for set in &self.sets {
-            out += &format!("\n{}\n{}", set.name, self.header());
+        for set in self.all() {
+            out += &format!("\n{}\n{}", visible(&set.name), self.header());
             for chooser in 0..self.names.len() {
                 out += &self.row(chooser, &set.figures(chooser, &self.shown()));
-            }
-        }
-        if self.sets.len() > 1 {
-            out += &format!("\nmean of {} sets\n{}", self.sets.len(), self.header());
-            for chooser in 0..self.names.len() {
-                out += &self.row(chooser, &self.mean_figures(chooser));
             }
         }
         out
@@ -69,134 +81,128 @@ impl Report {
 
     fn header(&self) -> String {
         let width = self.width();
-        let at: String = self
-            .shown()
-            .iter()
-            .map(|labels| format!("{:>7}", format!("@{labels}")))
-            .collect();
-        format!(
-            "{:width$}    area{at}  reached  against {}\n",
-            "", self.names[0]
-        )
-    }
-
-    fn width(&self) -> usize {
-        self.names
-            .iter()
-            .map(|name| name.chars().count())
-            .max()
-            .unwrap_or(0)
-    }
-
-    fn row(&self, chooser: usize, figures: &Figures) -> String {
-        let width = self.width();
-        let at: String = figures
-            .at
-            .iter()
-            .map(|share| format!("{:>7.1}", 100.0 * share))
-            .collect();
-        let reached = figures
-            .reached
-            .map_or("-".to_owned(), |labels| labels.to_string());
-        let row = format!(
-            "{:width$}  {:>6.2}{at}  {reached:>7}  {}",
-            self.names[chooser],
-            100.0 * figures.area.mean,
-            if chooser == 0 {
-                String::new()
-            } else {
-                figures.difference()
-            }
-        );
-        format!("{}\n", row.trim_end())
-    }
-
-    /// Means over the sets, with the sets as units.
-    fn mean_figures(&self, chooser: usize) -> Figures {
-        let shown = self.shown();
-        let of: Vec<Figures> = self
-            .sets
-            .iter()
-            .map(|set| set.figures(chooser, &shown))
-            .collect();
-        let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
-        let areas: Vec<f64> = of.iter().map(|figures| figures.area.mean).collect();
-        let differences: Vec<f64> = of.iter().map(|figures| figures.against.mean).collect();
-        Figures {
-            area: Mean::of(&areas),
-            against: Mean::of(&differences),
-            at: (0..shown.len())
-                .map(|at| mean(of.iter().map(|f| f.at[at]).collect()))
-                .collect(),
-            reached: median(of.iter().map(|figures| figures.reached).collect()),
+        let at = |labels: usize| format!("{:>7}", format!("@{labels}"));
+        let at: String = self.shown().into_iter().map(at).collect();
+        let header = format!("{:width$}    area{at}  reached", "");
+        match self.names.len() {
+            1 => header + "\n",
+            _ => format!("{header}  against {}\n", self.names[0]),
         }
     }
 
-    pub fn document(&self, seed: u64) -> Value {
-        let mut settings = self.settings.clone();
-        settings["seed"] = json!(seed);
-        settings["strategies"] = json!(self.names);
-        let shown = self.shown();
-        let set = |set: &Set| {
-            let chooser = |chooser: usize| {
-                let figures = set.figures(chooser, &shown);
-                let mut row = figures.json(&self.names[chooser], &shown);
-                row["areas"] = json!(set.areas(chooser));
-                row["mean_curve"] = json!(set.mean_curve(chooser));
-                row
-            };
-            json!({"name": set.name, "strategies": (0..self.names.len()).map(chooser).collect::<Vec<_>>()})
-        };
-        let means: Vec<Value> = (0..self.names.len())
-            .map(|chooser| {
-                self.mean_figures(chooser)
-                    .json(&self.names[chooser], &shown)
-            })
-            .collect();
+    fn width(&self) -> usize {
+        let widths = self.names.iter().map(|name| name.chars().count());
+        widths.max().unwrap_or(0)
+    }
+
+    fn row(&self, chooser: usize, figures: &Figures) -> String {
+        let (width, name) = (self.width(), &self.names[chooser]);
+        let area = 100.0 * figures.area.mean;
+        let at = |share: &f64| format!("{:>7.1}", 100.0 * share);
+        let at: String = figures.at.iter().map(at).collect();
+        let reached = figures.reached.map_or("-".to_owned(), |at| at.to_string());
+        let row = format!("{name:width$}  {area:>6.2}{at}  {reached:>7}");
+        match chooser {
+            0 => row + "\n",
+            _ => format!("{row}  {}\n", figures.difference()),
+        }
+    }
+
+    /// All figures; `settings` is what made them.
+    pub fn document(&self, settings: Value) -> Value {
+        let set =
+            |set: &Set| json!({"name": set.name, "size": set.size, "strategies": self.rows(set)});
         json!({
             "settings": settings,
             "sets": self.sets.iter().map(set).collect::<Vec<_>>(),
-            "means_over_sets": means,
+            "means_over_sets": self.mean.as_ref().map_or(Vec::new(), |mean| self.rows(mean)),
         })
+    }
+
+    fn rows(&self, set: &Set) -> Vec<Value> {
+        let shown = self.shown();
+        let row = |(chooser, name): (usize, &String)| {
+            let mut row = set.figures(chooser, &shown).json(name, &shown);
+            row["areas"] = json!(set.areas(chooser));
+            row["mean_curve"] = json!(set.mean_curve(chooser).0);
+            row
+        };
+        self.names.iter().enumerate().map(row).collect()
+    }
+
+    /// A chart a set, and one of their mean, whose bands are over the runs too: over sets they would
+    /// show how hard the sets are.
+    pub fn drawing(&self) -> LearningCurves {
+        let chart = |set: &Set| Chart {
+            title: set.name.clone(),
+            lines: set.curves.iter().map(|curves| points(curves)).collect(),
+        };
+        let mean = (self.sets.len() > 1).then(|| Set::mean_of_runs(&self.sets, self.names.len()));
+        LearningCurves {
+            names: self.names.clone(),
+            charts: self.sets.iter().chain(&mean).map(chart).collect(),
+        }
     }
 }
 
 impl Set {
+    /// The sets' mean curves in the place of a set's runs: intervals are those over sets.
+    fn mean_of(sets: &[Self], choosers: usize) -> Self {
+        let of = |chooser| sets.iter().map(|set| set.mean_curve(chooser)).collect();
+        Self {
+            name: format!("mean of {} sets", sets.len()),
+            size: None,
+            curves: (0..choosers).map(of).collect(),
+        }
+    }
+
+    /// Each seed's runs averaged over the sets: intervals are those over seeds.
+    fn mean_of_runs(sets: &[Self], choosers: usize) -> Self {
+        let run = |chooser: usize, seed: usize| {
+            let curves = sets.iter().map(|set| set.curves[chooser][seed].clone());
+            mean_curve(&curves.collect::<Vec<_>>())
+        };
+        let of = |chooser: usize| {
+            let seeds = 0..sets[0].curves[chooser].len();
+            seeds.map(|seed| run(chooser, seed)).collect()
+        };
+        Self {
+            curves: (0..choosers).map(of).collect(),
+            ..Self::mean_of(sets, choosers)
+        }
+    }
+
     fn areas(&self, chooser: usize) -> Vec<f64> {
         self.curves[chooser].iter().map(Curve::area).collect()
     }
 
-    /// Mean accuracy over the seeds after 1, 2, … labels.
-    pub fn mean_curve(&self, chooser: usize) -> Vec<f64> {
-        self.points(chooser)
-            .iter()
-            .map(|point| point.mean)
-            .collect()
-    }
-
-    /// Accuracy over the seeds after 1, 2, … labels, with its interval.
-    pub fn points(&self, chooser: usize) -> Vec<Mean> {
-        let curves = &self.curves[chooser];
-        let labels = curves.first().map_or(0, |curve| curve.0.len());
-        let at = |at: usize| Mean::of(&curves.iter().map(|curve| curve.0[at]).collect::<Vec<_>>());
-        (0..labels).map(at).collect()
+    fn mean_curve(&self, chooser: usize) -> Curve {
+        mean_curve(&self.curves[chooser])
     }
 
     fn figures(&self, chooser: usize, shown: &[usize]) -> Figures {
         let areas = self.areas(chooser);
-        let curve = Curve(self.mean_curve(chooser));
-        let goal = self.mean_curve(0).last().copied().unwrap_or(1.0);
+        let curve = self.mean_curve(chooser);
+        let goal = self.mean_curve(0).0.last().copied().unwrap_or(1.0);
+        let reached = curve.0.iter().position(|&share| share >= goal);
         Figures {
             against: Mean::of_differences(&areas, &self.areas(0)),
             area: Mean::of(&areas),
             at: shown.iter().map(|&labels| curve.at(labels)).collect(),
-            reached: curve
-                .0
-                .iter()
-                .position(|&share| share >= goal)
-                .map(|at| at + 1),
+            reached: reached.map(|at| at + 1),
         }
     }
+}
+
+/// Accuracy after 1, 2, … labels, with its interval over the curves.
+fn points(curves: &[Curve]) -> Vec<Mean> {
+    let labels = curves.first().map_or(0, |curve| curve.0.len());
+    let at = |at: usize| Mean::of(&curves.iter().map(|curve| curve.0[at]).collect::<Vec<_>>());
+    (0..labels).map(at).collect()
+}
+
+fn mean_curve(curves: &[Curve]) -> Curve {
+    Curve(points(curves).iter().map(|point| point.mean).collect())
 }
 
 struct Figures {
@@ -210,34 +216,24 @@ struct Figures {
 
 impl Figures {
     fn difference(&self) -> String {
-        let Mean {
-            mean, low, high, ..
-        } = self.against;
-        let interval = match (low, high) {
-            (Some(low), Some(high)) => format!(" ({:+.2} to {:+.2})", 100.0 * low, 100.0 * high),
-            _ => String::new(),
-        };
-        format!("{:+.2}{interval}", 100.0 * mean)
+        let difference = format!("{:+.2}", 100.0 * self.against.mean);
+        match (self.against.low, self.against.high) {
+            (Some(low), Some(high)) => {
+                format!("{difference} ({:+.2} to {:+.2})", 100.0 * low, 100.0 * high)
+            }
+            _ => difference,
+        }
     }
 
     fn json(&self, name: &str, shown: &[usize]) -> Value {
-        let mean = |mean: &Mean| json!({"mean": mean.mean, "std": mean.std, "low": mean.low, "high": mean.high});
-        let at = shown
-            .iter()
-            .zip(&self.at)
-            .map(|(labels, share)| (labels.to_string(), json!(share)));
+        let at = shown.iter().zip(&self.at);
+        let at = at.map(|(labels, share)| (labels.to_string(), json!(share)));
         json!({
             "strategy": name,
-            "area": mean(&self.area),
-            "area_against_first": mean(&self.against),
+            "area": self.area,
+            "area_against_first": self.against,
             "accuracy_at": Value::Object(at.collect()),
             "labels_to_final_accuracy_of_first": self.reached,
         })
     }
-}
-
-/// The middle one; of an even number the later. None counts as never.
-fn median(mut values: Vec<Option<usize>>) -> Option<usize> {
-    values.sort_unstable_by_key(|value| value.unwrap_or(usize::MAX));
-    values.get(values.len() / 2).copied().flatten()
 }
