@@ -493,11 +493,7 @@ fn batch_length(windows: &[(usize, f32, &[u32])]) -> usize {
     let mut tokens = 0;
     let fits = |(_, _, ids): &&(usize, f32, &[u32])| {
         tokens += ids.len();
-        tokens
-            <= std::env::var("BT")
-                .ok()
-                .and_then(|v| v.parse().ok())
-                .unwrap_or(BATCH_TOKENS)
+        tokens <= BATCH_TOKENS
     };
     windows.iter().take_while(fits).count().max(1)
 }
