@@ -255,9 +255,9 @@ impl Learner {
         if self.is_used_up() {
             return None;
         }
-        let certain = self.ridge.known() < 2;
+        let blind = self.ridge.known() < 2;
         match strategy {
-            Strategy::Margin | Strategy::Entropy if certain => self.draw(random),
+            Strategy::Margin | Strategy::Entropy if blind => self.draw(random),
             Strategy::Diverse if self.chosen.is_empty() => self.draw(random),
             Strategy::Random => self.draw(random),
             Strategy::Margin => self.best(&self.each(|p| -margin(p))),

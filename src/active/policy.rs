@@ -112,16 +112,16 @@ impl Policy {
     pub(super) fn new(
         actions: &[Strategy],
         table: &QTable,
-        spread: Vec<Vec<f64>>,
+        spread: &[Vec<f64>],
         training: Training,
     ) -> Self {
         Self {
             format: FORMAT,
             states: State::all().map(State::name).collect(),
             actions: actions.iter().map(ToString::to_string).collect(),
-            values: table.values().to_vec(),
+            values: rounded(table.values()),
             visits: table.visits().to_vec(),
-            spread,
+            spread: rounded(spread),
             training,
             strategies: actions.to_vec(),
         }
@@ -160,9 +160,8 @@ impl Policy {
     /// The file's text: one line a row of a table.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
-        text.push('\n');
-        text
+        let text = serde_json::to_string_pretty(self).unwrap_or_default();
+        rows_on_lines(&text)
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -245,8 +244,63 @@ impl Policy {
     }
 }
 
+/// Puts each array of numbers on one line.
+fn rows_on_lines(pretty: &str) -> String {
+    let is_number = |line: &str| {
+        line.trim()
+            .starts_with(|c: char| c == '-' || c.is_ascii_digit())
+    };
+    let mut text = String::new();
+    let mut lines = pretty.lines().peekable();
+    while let Some(line) = lines.next() {
+        text += line;
+        let mut numbers = Vec::new();
+        while line.ends_with('[')
+            && let Some(number) = lines.next_if(|line| is_number(line))
+        {
+            numbers.push(number.trim());
+        }
+        if !numbers.is_empty() {
+            text += &numbers.join(" ");
+            text += lines.next().map_or("", str::trim);
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Three digits behind the point: far less than the spread.
+fn rounded(table: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let round = |value: &f64| (1e3 * value).round() / 1e3;
+    table
+        .iter()
+        .map(|row| row.iter().map(round).collect())
+        .collect()
+}
+
 /// Read first, so that another version is named as such.
 #[derive(Deserialize)]
 struct Version {
     format: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_in_the_binary_is_written_as_it_was_read() {
+        assert_eq!(Policy::builtin().to_json(), BUILTIN);
+    }
+
+    #[test]
+    fn only_arrays_of_numbers_are_put_on_lines() {
+        let value = serde_json::json!({"a": [[1, -2.5], []], "b": ["x"], "c": 3});
+        let text = rows_on_lines(&serde_json::to_string_pretty(&value).unwrap_or_default());
+        assert!(text.contains("    [1, -2.5],\n"), "{text}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).ok(),
+            Some(value)
+        );
+    }
 }

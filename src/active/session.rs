@@ -17,7 +17,7 @@ use crate::random::Random;
 #[derive(Debug, Clone)]
 pub enum Guide {
     /// The agent.
-    Agent(Policy),
+    Agent(Box<Policy>),
     /// One strategy throughout.
     Strategy(Strategy),
 }
@@ -308,7 +308,7 @@ mod tests {
         let options = SessionOptions {
             classes: classes.iter().map(ToString::to_string).collect(),
             names: None,
-            guide: Guide::Agent(Policy::builtin()),
+            guide: Guide::Agent(Box::new(Policy::builtin())),
             seed: 1,
         };
         Session::new(

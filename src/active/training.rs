@@ -181,7 +181,7 @@ impl Log {
             seed: options.seed,
         };
         Trained {
-            policy: Policy::new(&options.actions, &table, spread, training),
+            policy: Policy::new(&options.actions, &table, &spread, training),
             tables,
         }
     }

@@ -225,11 +225,11 @@ pub fn linear(
             product(panels, bytemuck::cast_slice(x), None).run(out, Precision::F32)
         }
         Kind::Bf16(panels) => {
-            scratch.to_bf16(x, inputs, panels.steps());
+            scratch.take_bf16(x, inputs, panels.steps());
             product(panels, &scratch.words, None).run(out, Precision::Bf16);
         }
         Kind::Int8(panels, columns) => {
-            scratch.to_int8(x, inputs, panels.steps(), columns);
+            scratch.take_int8(x, inputs, panels.steps(), columns);
             let quantised = Some((&scratch.rows[..], columns));
             product(panels, &scratch.words, quantised).run(out, Precision::Int8);
         }
@@ -279,7 +279,7 @@ fn plain(out: &mut [f32], x: &[f32], weights: &[f32], inputs: usize, epilogue: E
 }
 
 impl Scratch {
-    fn to_bf16(&mut self, x: &[f32], inputs: usize, steps: usize) {
+    fn take_bf16(&mut self, x: &[f32], inputs: usize, steps: usize) {
         self.words.resize(x.len() / inputs * steps, 0);
         self.words
             .par_chunks_mut(steps * ROWS_PER_TASK)
@@ -291,7 +291,7 @@ impl Scratch {
             });
     }
 
-    fn to_int8(&mut self, x: &[f32], inputs: usize, steps: usize, columns: &Columns) {
+    fn take_int8(&mut self, x: &[f32], inputs: usize, steps: usize, columns: &Columns) {
         let rows = x.len() / inputs;
         self.words.resize(rows * steps, 0);
         self.rows.resize(rows, QuantisedRow::default());

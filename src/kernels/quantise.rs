@@ -151,8 +151,8 @@ fn quantise_values(bytes: &mut [u8], row: &[f32], factors: &[f32]) -> QuantisedR
 fn range(row: &[f32], factors: &[f32]) -> (f32, f32) {
     let mut lanes = [(0.0f32, 0.0f32, 0.0f32); LANES];
     let widen = |(low, high, sick): (f32, f32, f32), value: f32| {
-        // `min` and `max` drop NaNs; the difference is 0 for finite values and NaN for others.
-        (low.min(value), high.max(value), sick + (value - value))
+        // `min` and `max` drop NaNs; 0 times a value is NaN if it is not finite.
+        (low.min(value), high.max(value), sick + 0.0 * value)
     };
     for (values, factors) in row.chunks(LANES).zip(factors.chunks(LANES)) {
         for ((lane, value), factor) in lanes.iter_mut().zip(values).zip(factors) {

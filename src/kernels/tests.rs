@@ -64,9 +64,9 @@ impl Case {
             Kind::Int8(panels, columns) => (panels, Precision::Int8, Some(columns)),
         };
         match columns {
-            Some(columns) => scratch.to_int8(&self.x, self.inputs, panels.steps(), columns),
+            Some(columns) => scratch.take_int8(&self.x, self.inputs, panels.steps(), columns),
             None if precision == Precision::Bf16 => {
-                scratch.to_bf16(&self.x, self.inputs, panels.steps());
+                scratch.take_bf16(&self.x, self.inputs, panels.steps());
             }
             None => scratch.words = self.x.iter().map(|x| x.to_bits()).collect(),
         }
@@ -168,6 +168,7 @@ fn erfc(x: f64) -> f64 {
     1.0 - scale * terms.sum::<f64>()
 }
 
+#[allow(clippy::print_stdout)] // A test may say what it cannot test.
 fn say_what_is_missing() {
     for precision in PRECISIONS {
         if !precision.has_kernel() {

@@ -1,6 +1,6 @@
 //! `fewshot embed`: vectors in files.
 
-use fewshot::encoder::{Encoder, LayerMix};
+use fewshot::encoder::{Encoder, LayerMix, Precision};
 use fewshot::hub::ModelFiles;
 
 use crate::support::{Folder, TEXTS, encoder, rows};
@@ -16,7 +16,7 @@ fn expected(model: &str, normalised: bool) -> Vec<Vec<f32>> {
         warnings: Vec::new(),
         dir,
     };
-    let encoded = Encoder::load(&files)
+    let encoded = Encoder::load_in(&files, Precision::automatic())
         .unwrap()
         .encode(&TEXTS, &LayerMix::Last)
         .unwrap();

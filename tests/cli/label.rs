@@ -122,7 +122,7 @@ fn the_screen_of_a_first_text() {
             == 12
     );
     assert!(screen.iter().any(|line| line.ends_with('…')));
-    assert!(screen.iter().any(|line| *line == "[1] yes [2] no"));
+    assert!(screen.contains(&"[1] yes [2] no"));
     assert!(screen.iter().any(|line| line.contains("m)ore")));
     assert!(screen.iter().all(|line| line.chars().count() <= 100));
 }
@@ -161,6 +161,25 @@ fn a_large_pool_is_drawn_from_and_the_journal_counts_all_the_same() {
         "1 labelled text of the journal not in the pool",
     ]);
     assert_eq!(folder.read("journal.jsonl").lines().count(), 2);
+}
+
+/// Descriptions name the classes, and there is a guess before any answer.
+#[test]
+fn descriptions_of_the_classes_say_something_from_the_start() {
+    let folder = folder();
+    let prompt =
+        "task = \"x\"\n[labels]\nanimal = [\"a dog or a cat\"]\nmoney = [\"send money back\"]\n";
+    folder.write("p.toml", prompt);
+    let outcome = folder
+        .run_with(&format!("{LABEL} --prompt p.toml"), "q\n")
+        .ok();
+    assert!(
+        outcome.stdout.contains("0 labels: animal 0, money 0"),
+        "{outcome:#?}"
+    );
+    assert!(outcome.stdout.contains("guess: "), "{outcome:#?}");
+    let outcome = folder.run_with(LABEL, "q\n").ok();
+    assert!(!outcome.stdout.contains("guess: "), "{outcome:#?}");
 }
 
 /// Killed while it waits for the next answer: what was answered is there.

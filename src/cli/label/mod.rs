@@ -11,7 +11,7 @@ use fewshot::active::{Guide, Journal, Policy, Session, SessionOptions, Strategy}
 use fewshot::data::{Example, InputFormat, LabelSet};
 use fewshot::encoder::{Encoder, LayerMix};
 use fewshot::matrix::Matrix;
-use fewshot::prompt::label_names;
+use fewshot::prompt::{Prompt, label_names};
 
 use super::context::Context;
 use super::failure::Failure;
@@ -34,9 +34,13 @@ pub struct Args {
     /// Journal of the answers, appended to; it is made if need be [a .jsonl file]
     #[arg(long, value_name = "FILE")]
     labels: PathBuf,
-    /// Names of the classes; more can be added while labelling [default: those of the journal]
+    /// Names of the classes; more can be added while labelling [default: those of --prompt, or of the
+    /// journal]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     classes: Vec<String>,
+    /// Descriptions of the classes (prompts/*.toml), instead of their names in words
+    #[arg(long, value_name = "FILE", conflicts_with = "no_label_names")]
+    prompt: Option<PathBuf>,
     /// Who chooses the next text: q-learning (the agent), or one strategy throughout: random, margin,
     /// entropy, typical, rep, urep, focus, ted, uted, diverse, badge
     #[arg(long, value_name = "NAME", default_value = "q-learning", value_parser = parse_choice)]
@@ -80,7 +84,14 @@ fn parse_choice(text: &str) -> Result<Choice, String> {
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let classes = classes(args)?;
+    let described = args.prompt.as_deref().map(Prompt::read).transpose()?;
+    let described = described.map_or(Vec::new(), |prompt| prompt.examples());
+    let classes = classes(args, &described)?;
+    let described = if described.is_empty() {
+        names(&classes, args)
+    } else {
+        described
+    };
     let guide = guide(args)?;
     let journal = open_journal(&args.labels)?;
     check_labels(&journal, &classes)?;
@@ -95,14 +106,22 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     )?;
     read.warn(args, context);
     let texts = texts::with_journal(read.texts, &journal, context);
-    let mut session = session(texts, journal, classes, guide, args, context)?;
+    let mut session = session(texts, journal, (classes, described), guide, args, context)?;
     let result = dialogue::run(&mut session, args.budget.map(|budget| budget as usize));
     screen::farewell(&session, &args.pool)?;
     result
 }
 
-fn classes(args: &Args) -> Result<Vec<String>, Failure> {
+/// The classes that are known from the start; those of the descriptions if none is named.
+fn classes(args: &Args, described: &[Example]) -> Result<Vec<String>, Failure> {
     let mut classes: Vec<String> = Vec::new();
+    if args.classes.is_empty() {
+        for Example { label, .. } in described {
+            if !classes.contains(label) {
+                classes.push(label.clone());
+            }
+        }
+    }
     for name in args.classes.iter().map(|name| name.trim()) {
         let wrong = match name {
             "" => Some("--classes holds a blank name".to_owned()),
@@ -129,8 +148,8 @@ fn guide(args: &Args) -> Result<Guide, Failure> {
             "leave one of the two out",
         )),
         (Choice::Strategy(strategy), None) => Ok(Guide::Strategy(strategy)),
-        (Choice::Agent, Some(path)) => Ok(Guide::Agent(Policy::read(path)?)),
-        (Choice::Agent, None) => Ok(Guide::Agent(Policy::builtin())),
+        (Choice::Agent, Some(path)) => Ok(Guide::Agent(Box::new(Policy::read(path)?))),
+        (Choice::Agent, None) => Ok(Guide::Agent(Box::new(Policy::builtin()))),
     }
 }
 
@@ -176,7 +195,7 @@ fn check_labels(journal: &Journal, classes: &[String]) -> Result<(), Failure> {
 fn session(
     texts: PoolTexts,
     journal: Journal,
-    classes: Vec<String>,
+    (classes, described): (Vec<String>, Vec<Example>),
     guide: Guide,
     args: &Args,
     context: &Context,
@@ -190,7 +209,7 @@ fn session(
     let vectors = context
         .embed(&encoder, &layers, &texts.0, &args.caching)?
         .vectors;
-    let names = names(&classes, &encoder, &layers, args)?;
+    let names = embedded(&described, &classes, &encoder, &layers)?;
     let options = SessionOptions {
         classes,
         names,
@@ -200,19 +219,30 @@ fn session(
     Ok(Session::new(texts.0, &vectors, journal, options))
 }
 
+/// Texts that say what the classes are, from their names.
+fn names(classes: &[String], args: &Args) -> Vec<Example> {
+    if args.no_label_names || classes.len() < 2 {
+        return Vec::new();
+    }
+    label_names(&LabelSet::new(classes))
+}
+
 /// Vectors of texts that say what the classes are, and the class of each.
-fn names(
+fn embedded(
+    described: &[Example],
     classes: &[String],
     encoder: &Encoder,
     layers: &LayerMix,
-    args: &Args,
 ) -> Result<Option<(Matrix, Vec<usize>)>, Failure> {
-    let names: Vec<Example> = label_names(&LabelSet::new(classes));
-    if args.no_label_names || classes.len() < 2 || names.is_empty() {
+    let class = |example: &Example| classes.iter().position(|class| *class == example.label);
+    let known: Vec<&Example> = described.iter().filter(|e| class(e).is_some()).collect();
+    if known.is_empty() {
         return Ok(None);
     }
-    let texts: Vec<&str> = names.iter().map(|name| name.text.as_str()).collect();
+    let texts: Vec<&str> = known.iter().map(|example| example.text.as_str()).collect();
     let vectors = encoder.encode(&texts, layers)?.vectors;
-    let class = |name: &Example| classes.iter().position(|class| *class == name.label);
-    Ok(Some((vectors, names.iter().filter_map(class).collect())))
+    Ok(Some((
+        vectors,
+        known.into_iter().filter_map(class).collect(),
+    )))
 }
