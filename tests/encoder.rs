@@ -360,7 +360,11 @@ fn int8_is_near_f32_in_every_layer_of_the_real_encoders() {
 #[test]
 fn a_vector_depends_on_nothing_but_its_text() {
     let bits = |vectors: &Matrix| -> Vec<u32> {
-        vectors.values().iter().map(|value| value.to_bits()).collect()
+        vectors
+            .values()
+            .iter()
+            .map(|value| value.to_bits())
+            .collect()
     };
     let own_kernel = Precision::Int8.available();
     for (name, precision) in ["tiny-bert", "tiny-mpnet"]
@@ -370,13 +374,22 @@ fn a_vector_depends_on_nothing_but_its_text() {
     {
         let encoder = open_in(&data(name), precision).expect("a model");
         assert_eq!(encoder.identity().precision, precision);
-        let encode = |texts: &[String]| encoder.encode(texts, &LayerMix::All).expect("vectors").vectors;
+        let encode = |texts: &[String]| {
+            encoder
+                .encode(texts, &LayerMix::All)
+                .expect("vectors")
+                .vectors
+        };
         let together = encode(&texts());
         assert_eq!(bits(&together), bits(&encode(&texts())), "{name} twice");
         for threads in [1, 2, 3] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
             let vectors = pool.build().expect("threads").install(|| encode(&texts()));
-            assert_eq!(bits(&together), bits(&vectors), "{name} on {threads} threads");
+            assert_eq!(
+                bits(&together),
+                bits(&vectors),
+                "{name} on {threads} threads"
+            );
         }
         for (index, text) in texts().into_iter().enumerate() {
             let alone = encode(&[text]);
@@ -391,7 +404,9 @@ fn a_precision_without_instructions_is_refused() {
         match open_in(&data("tiny-bert"), precision) {
             Ok(_) => assert!(precision.available()),
             Err(error) => {
-                assert!(matches!(error, EncoderError::Precision { precision: named } if named == precision));
+                assert!(
+                    matches!(error, EncoderError::Precision { precision: named } if named == precision)
+                );
                 assert!(error.hint().is_some());
             }
         }

@@ -369,28 +369,6 @@ fn bucket(distance: i64, buckets: usize) -> usize {
     side + bucket.min(half.saturating_sub(1))
 }
 
-/// Divisors of the input channels for int8: some channels of a layer norm are dozens of times as
-/// large as the others, and would leave those few steps. How large a channel gets is read off the
-/// norm, within three standard deviations, so that no texts are needed.
-///
-/// # Source
-/// Xiao et al. 2023, "SmoothQuant", with the strength 1/2.
-fn smoothing(norm: &Norm, weights: &[f32]) -> Vec<f32> {
-    let mut largest = vec![0.0f32; norm.weight.len()];
-    for row in weights.chunks_exact(largest.len()) {
-        for (largest, weight) in largest.iter_mut().zip(row) {
-            *largest = largest.max(weight.abs());
-        }
-    }
-    let channels = norm.weight.iter().zip(norm.bias.iter());
-    let factor = |((gain, shift), weight): ((&f32, &f32), f32)| {
-        let factor = ((3.0 * gain.abs() + shift.abs()) / weight).sqrt();
-        // A channel that is always 0, or that nothing reads; damaged weights show in the vectors.
-        if factor.is_normal() { factor } else { 1.0 }
-    };
-    channels.zip(largest).map(factor).collect()
-}
-
 struct Loader<'a> {
     weights: &'a Weights,
     config: &'a TransformerConfig,
@@ -420,34 +398,23 @@ impl Loader<'_> {
         let (width, inner) = (self.config.width, self.config.inner);
         let name = |part: &str| format!("encoder.layer.{index}.{part}");
         let projection = [names.query, names.key, names.value].map(name);
-        let attention_norm = self.norm(&name(names.attention_norm))?;
-        let before = match index.checked_sub(1) {
-            Some(below) => self.norm(&format!("encoder.layer.{below}.output.LayerNorm"))?,
-            None => self.norm("embeddings.LayerNorm")?,
-        };
+        let linear = |part: &str, outputs, inputs| self.linear(&[name(part)], outputs, inputs);
         Ok(Layer {
-            projection: self.linear(&projection, width, width, Some(&before))?,
-            output: self.linear(&[name(names.output)], width, width, None)?,
-            up: self.linear(
-                &[name("intermediate.dense")],
-                inner,
-                width,
-                Some(&attention_norm),
-            )?,
-            down: self.linear(&[name("output.dense")], width, inner, None)?,
-            attention_norm,
+            projection: self.linear(&projection, width, width)?,
+            output: linear(names.output, width, width)?,
+            attention_norm: self.norm(&name(names.attention_norm))?,
+            up: linear("intermediate.dense", inner, width)?,
+            down: linear("output.dense", width, inner)?,
             norm: self.norm(&name("output.LayerNorm"))?,
         })
     }
 
-    /// One product for several layers of one input, their outputs side by side. `before` is the
-    /// norm that the input comes from.
+    /// One product for several layers of one input, their outputs side by side.
     fn linear(
         &self,
         names: &[String],
         outputs: usize,
         inputs: usize,
-        before: Option<&Norm>,
     ) -> Result<Linear, EncoderError> {
         let (mut parts, mut bias) = (Vec::new(), Vec::new());
         for name in names {
@@ -455,29 +422,19 @@ impl Loader<'_> {
             parts.push(self.weights.tensor(&format!("{name}.weight"), &shape)?);
             bias.extend_from_slice(&self.weights.tensor(&format!("{name}.bias"), &[outputs])?);
         }
-        let pack = |weights: &[f32]| {
-            let mut precision = self.precision;
-            let spread = before.filter(|_| std::env::var_os("NOSMOOTH").is_none() && precision == Precision::Int8).map(|norm| smoothing(norm, weights));
-            if std::env::var_os("DOWN").is_some() && inputs > 3 * outputs { precision = Precision::Bf16; }
-            if std::env::var_os("OUT").is_some() && before.is_none() && inputs == outputs { precision = Precision::Bf16; }
-            PackedWeights::pack_smoothed(
-                weights,
-                bias.len(),
-                inputs,
-                precision,
-                spread.as_deref(),
-            )
-        };
-        let weights = match parts.as_slice() {
-            [one] => pack(one),
-            several => pack(
-                &several
+        let joined;
+        let weights: &[f32] = match parts.as_slice() {
+            [one] => one,
+            several => {
+                joined = several
                     .iter()
                     .map(|part| &**part)
                     .collect::<Vec<_>>()
-                    .concat(),
-            ),
+                    .concat();
+                &joined
+            }
         };
+        let weights = PackedWeights::pack(weights, bias.len(), inputs, self.precision);
         // From here on the packed copy is used.
         parts.into_iter().for_each(Values::release);
         Ok(Linear { weights, bias })
