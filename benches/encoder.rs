@@ -1,4 +1,5 @@
-//! Texts per second of the encoder, beside stock candle-transformers on the same tokens.
+//! Texts per second of the encoder in each precision, beside stock candle-transformers on the same
+//! tokens.
 //!
 //! ```text
 //! cargo bench --bench encoder -- --texts texts.txt [--model ID|DIR] [--runs 5]
@@ -8,22 +9,32 @@
 //! candle has no MPNet and is run as a BERT of the same shape with constant weights, in batches of
 //! 32 sorted by length: its time does not depend on the values. Rounds alternate; the median of
 //! the rounds' ratios is what counts on a machine that is shared.
+//!
+//! With `--serve` and `--precision` it waits for lines on standard input instead, for
+//! `benches/peers/encode.py`, which measures other encoders in turn with it.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config};
-use fewshot::encoder::{Encoder, LayerMix};
+use fewshot::encoder::{Encoder, LayerMix, Precision};
 use fewshot::hub::{HubOptions, ModelFiles, resolve};
 
+/// Texts of one of stock candle's batches, and of a warm-up.
 const BATCH: usize = 32;
+/// Texts that are also embedded alone, for the time that one takes.
+const ALONE: usize = 20;
+const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
 
 struct Args {
     texts: PathBuf,
     model: String,
     runs: usize,
+    precision: Precision,
+    serve: bool,
 }
 
 fn main() {
@@ -38,33 +49,72 @@ fn main() {
         ..HubOptions::from_env()
     };
     let files = resolve(&args.model, &options).expect("the model is in the cache or a folder");
-    let encoder = Encoder::load(&files).expect("a sound model");
-    let stock = Stock::new(&files, &texts);
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    encoder
-        .encode(&texts[..texts.len().min(BATCH)], &LayerMix::Last)
-        .expect("vectors");
-    for _ in 0..args.runs {
-        ours.push(seconds(|| {
-            drop(encoder.encode(&texts, &LayerMix::Last).expect("vectors"))
-        }));
-        theirs.push(seconds(|| stock.run()));
+    if args.serve {
+        serve(&load(&files, args.precision), &texts);
+    } else {
+        compare(&files, &texts, args.runs);
     }
-    let ratios = ours
-        .iter()
-        .zip(&theirs)
-        .map(|(ours, theirs)| theirs / ours)
-        .collect();
-    let rate = |times: Vec<f64>| texts.len() as f64 / median(times);
+}
+
+fn load(files: &ModelFiles, precision: Precision) -> Encoder {
+    Encoder::load_in(files, precision).expect("a sound model and a CPU that has the precision")
+}
+
+/// Answers `run` with the seconds for all texts and for each of the first ones alone; any other
+/// line names a file for the vectors.
+fn serve(encoder: &Encoder, texts: &[&str]) {
+    for line in std::io::stdin().lines() {
+        match line.expect("a line").as_str() {
+            "run" => {
+                let mut times = vec![seconds(|| encode(encoder, texts))];
+                let alone = texts.iter().take(ALONE);
+                times.extend(alone.map(|text| seconds(|| encode(encoder, &[text]))));
+                let times: Vec<String> = times.iter().map(f64::to_string).collect();
+                println!("{}", times.join(" "));
+            }
+            path => {
+                let vectors = encoder.encode(texts, &LayerMix::Last).expect("vectors");
+                let values = vectors.vectors.values().iter();
+                let bytes: Vec<u8> = values.flat_map(|value| value.to_le_bytes()).collect();
+                std::fs::write(path, bytes).expect("written");
+                println!("done");
+            }
+        }
+        std::io::stdout().flush().expect("flushed");
+    }
+}
+
+fn encode(encoder: &Encoder, texts: &[&str]) {
+    encoder.encode(texts, &LayerMix::Last).expect("vectors");
+}
+
+fn compare(files: &ModelFiles, texts: &[&str], runs: usize) {
+    let precisions = PRECISIONS.into_iter().filter(|one| one.available());
+    let encoders: Vec<Encoder> = precisions.map(|one| load(files, one)).collect();
+    let stock = Stock::new(files, texts);
+    let mut rounds = Vec::new();
+    for encoder in &encoders {
+        encode(encoder, &texts[..texts.len().min(BATCH)]);
+    }
+    for _ in 0..runs {
+        let ours = encoders.iter().map(|one| seconds(|| encode(one, texts)));
+        let mut times: Vec<f64> = ours.collect();
+        times.push(seconds(|| stock.run()));
+        rounds.push(times);
+    }
+    let tokens = stock.tokens_per_text();
     println!(
-        "{} texts, {:.1} tokens each, {} runs, medians",
-        texts.len(),
-        stock.tokens_per_text(),
-        args.runs
+        "{} texts, {tokens:.1} tokens each, {runs} runs, medians",
+        texts.len()
     );
-    println!("fewshot f32       {:6.1} texts/s", rate(ours));
-    println!("stock candle f32  {:6.1} texts/s", rate(theirs));
-    println!("ratio             {:6.2}", median(ratios));
+    let names = encoders
+        .iter()
+        .map(|one| format!("fewshot {}", one.precision().name()));
+    for (at, name) in names.chain(["stock candle f32".to_owned()]).enumerate() {
+        let rate = texts.len() as f64 / median(rounds.iter().map(|times| times[at]));
+        let ratio = median(rounds.iter().map(|times| times[encoders.len()] / times[at]));
+        println!("{name:16} {rate:7.1} texts/s, {ratio:5.2} of stock");
+    }
 }
 
 fn arguments() -> Args {
@@ -72,6 +122,8 @@ fn arguments() -> Args {
         texts: PathBuf::new(),
         model: "sentence-transformers/all-mpnet-base-v2".to_owned(),
         runs: 5,
+        precision: Precision::automatic(),
+        serve: false,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -79,6 +131,12 @@ fn arguments() -> Args {
             "--texts" => args.texts = words.next().expect("--texts FILE").into(),
             "--model" => args.model = words.next().expect("--model ID"),
             "--runs" => args.runs = words.next().and_then(|n| n.parse().ok()).expect("--runs N"),
+            "--precision" => {
+                let name = words.next().expect("--precision KIND");
+                let named = PRECISIONS.into_iter().find(|one| one.name() == name);
+                args.precision = named.expect("f32, bf16 or int8");
+            }
+            "--serve" => args.serve = true,
             // cargo adds it.
             "--bench" => {}
             other => panic!("unknown option {other}"),
@@ -93,7 +151,8 @@ fn seconds(work: impl FnOnce()) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

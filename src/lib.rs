@@ -45,7 +45,6 @@ mod error;
 pub mod head;
 pub mod hub;
 #[doc(hidden)]
-#[doc(hidden)]
 pub mod kernels;
 mod matmul;
 pub mod matrix;

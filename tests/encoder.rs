@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use fewshot::data::{Dataset, FieldNames};
-use fewshot::encoder::{Architecture, Encoder, EncoderError, LayerMix, Pooling};
+use fewshot::encoder::{Architecture, Encoder, EncoderError, LayerMix, Pooling, Precision};
 use fewshot::hub::{HubOptions, ModelFiles, resolve};
 use fewshot::matrix::Matrix;
 use fewshot::{FewShotClassifier, FitOptions};
@@ -28,6 +28,10 @@ fn texts() -> Vec<String> {
 }
 
 fn open(dir: &Path) -> Result<Encoder, EncoderError> {
+    open_in(dir, Precision::F32)
+}
+
+fn open_in(dir: &Path, precision: Precision) -> Result<Encoder, EncoderError> {
     let files = ModelFiles {
         id: dir.display().to_string(),
         dir: dir.to_owned(),
@@ -36,23 +40,34 @@ fn open(dir: &Path) -> Result<Encoder, EncoderError> {
         weights_sha256: String::new(),
         warnings: Vec::new(),
     };
-    Encoder::load(&files)
+    Encoder::load_in(&files, precision)
 }
 
 /// A real encoder from the cache, or none.
 fn real(id: &str) -> Option<Encoder> {
+    real_in(id, Precision::F32)
+}
+
+fn real_in(id: &str, precision: Precision) -> Option<Encoder> {
     let options = HubOptions {
         offline: true,
         ..HubOptions::from_env()
     };
     match resolve(id, &options) {
-        Ok(files) => Some(Encoder::load(&files).expect("the cached model is sound")),
+        Ok(files) => Some(Encoder::load_in(&files, precision).expect("the cached model is sound")),
         Err(error) if std::env::var_os("FEWSHOT_REQUIRE_ENCODERS").is_some() => panic!("{error}"),
         Err(error) => {
             eprintln!("skipped: {error}");
             None
         }
     }
+}
+
+/// The precisions that this CPU has.
+fn precisions() -> impl Iterator<Item = Precision> {
+    [Precision::F32, Precision::Bf16, Precision::Int8]
+        .into_iter()
+        .filter(|precision| precision.available())
 }
 
 fn reference(name: &str, tensor: &str) -> Vec<Vec<f32>> {
@@ -280,4 +295,121 @@ fn the_real_encoder_classifies_our_own_sets() {
         let accuracy = accuracy_on(&encoder, task);
         assert!(accuracy >= least, "{task}: accuracy {accuracy}");
     }
+}
+
+/// Texts of our own sets: reviews, messages, tickets.
+fn real_texts() -> Vec<String> {
+    let read = |task| {
+        let path = repository("datasets").join(task).join("new.txt");
+        std::fs::read_to_string(path).expect("texts")
+    };
+    let all = ["reviews", "sms", "tickets"].map(read).concat();
+    all.lines().map(str::to_owned).collect()
+}
+
+/// `[texts][layers]` cosines of `precision` to f32, for every layer of the default mix.
+fn cosines_to_f32(id: &str, precision: Precision) -> Option<Vec<Vec<f64>>> {
+    let (exact, other) = (real(id)?, real_in(id, precision)?);
+    let layers = exact.default_layers().indices(exact.layers()).expect("its");
+    let encode = |encoder: &Encoder| {
+        let encoded = encoder.encode_layers(&real_texts(), &layers);
+        encoded.expect("vectors").vectors
+    };
+    let (exact_vectors, vectors) = (encode(&exact), encode(&other));
+    let by_layer = |(a, b): (&[f32], &[f32])| -> Vec<f64> {
+        let width = exact.width();
+        let pairs = a.chunks_exact(width).zip(b.chunks_exact(width));
+        pairs.map(|(a, b)| cosine(a, b)).collect()
+    };
+    let rows = exact_vectors.iter_rows().zip(vectors.iter_rows());
+    Some(rows.map(by_layer).collect())
+}
+
+fn assert_precise(precision: Precision, mean_at_least: f64, worst_at_least: f64) {
+    if !precision.available() {
+        eprintln!("skipped: this CPU has no {}", precision.name());
+        return;
+    }
+    for id in ["all-mpnet-base-v2", "all-MiniLM-L6-v2"] {
+        let Some(cosines) = cosines_to_f32(&format!("sentence-transformers/{id}"), precision)
+        else {
+            return;
+        };
+        for layer in 0..cosines[0].len() {
+            let column: Vec<f64> = cosines.iter().map(|layers| layers[layer]).collect();
+            let mean = column.iter().sum::<f64>() / column.len() as f64;
+            let worst = column.iter().copied().fold(1.0, f64::min);
+            let name = precision.name();
+            println!("{id}, {name}, layer {layer} of the mix: mean {mean:.5}, worst {worst:.5}");
+            assert!(mean >= mean_at_least && worst >= worst_at_least);
+        }
+    }
+}
+
+#[test]
+fn bf16_is_near_f32_in_every_layer_of_the_real_encoders() {
+    assert_precise(Precision::Bf16, 0.9995, 0.9995);
+}
+
+#[test]
+fn int8_is_near_f32_in_every_layer_of_the_real_encoders() {
+    assert_precise(Precision::Int8, 0.99, 0.98);
+}
+
+/// With our own kernels to the last bit; where `gemm` does f32, its blocks depend on the rows.
+#[test]
+fn a_vector_depends_on_nothing_but_its_text() {
+    let bits = |vectors: &Matrix| -> Vec<u32> {
+        vectors
+            .values()
+            .iter()
+            .map(|value| value.to_bits())
+            .collect()
+    };
+    let own_kernel = Precision::Int8.available();
+    for (name, precision) in ["tiny-bert", "tiny-mpnet"]
+        .into_iter()
+        .flat_map(|name| precisions().map(move |precision| (name, precision)))
+        .filter(|(_, precision)| own_kernel || *precision != Precision::F32)
+    {
+        let encoder = open_in(&data(name), precision).expect("a model");
+        assert_eq!(encoder.identity().precision, precision);
+        let encode = |texts: &[String]| {
+            encoder
+                .encode(texts, &LayerMix::All)
+                .expect("vectors")
+                .vectors
+        };
+        let together = encode(&texts());
+        assert_eq!(bits(&together), bits(&encode(&texts())), "{name} twice");
+        for threads in [1, 2, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let vectors = pool.build().expect("threads").install(|| encode(&texts()));
+            assert_eq!(
+                bits(&together),
+                bits(&vectors),
+                "{name} on {threads} threads"
+            );
+        }
+        for (index, text) in texts().into_iter().enumerate() {
+            let alone = encode(&[text]);
+            assert_eq!(alone.row(0), together.row(index), "{name}, text {index}");
+        }
+    }
+}
+
+#[test]
+fn a_precision_without_instructions_is_refused() {
+    for precision in [Precision::Bf16, Precision::Int8] {
+        match open_in(&data("tiny-bert"), precision) {
+            Ok(_) => assert!(precision.available()),
+            Err(error) => {
+                assert!(
+                    matches!(error, EncoderError::Precision { precision: named } if named == precision)
+                );
+                assert!(error.hint().is_some());
+            }
+        }
+    }
+    assert!(Precision::automatic().available());
 }

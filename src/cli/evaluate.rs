@@ -132,8 +132,9 @@ fn table(classifier: &FewShotClassifier, report: &Report) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
-        "\nencoder {}, layers {}, head {}",
+        "\nencoder {} in {}, layers {}, head {}",
         visible(&classifier.encoder().id),
+        classifier.encoder().precision.name(),
         classifier.layers(),
         classifier.head_kind().name()
     );

@@ -22,6 +22,9 @@ use super::progress::Texts;
 /// Texts that go through the encoder together; enough to keep it busy, few enough for results to
 /// flow.
 const CHUNK: usize = 64;
+/// Texts of the first chunk; each later one has twice as many as the one before, up to [`CHUNK`]:
+/// the first result should not wait for 63 others.
+const FIRST_CHUNK: usize = 8;
 /// Bytes of text after which a chunk goes on its way.
 const CHUNK_BYTES: usize = 4 << 20;
 /// How long a text waits for others to join its chunk.
@@ -148,8 +151,10 @@ fn pump(
     mut work: impl FnMut(Vec<Record>) -> Result<Rows, Failure>,
 ) -> Result<(), Failure> {
     let to_terminal = std::io::stdout().is_terminal();
+    let mut most = FIRST_CHUNK;
     loop {
-        let (chunk, end) = next_chunk(&records);
+        let (chunk, end) = next_chunk(&records, most);
+        most = CHUNK.min(2 * most);
         if !chunk.is_empty() {
             let texts = chunk.len();
             let rows = work(chunk)?;
@@ -184,10 +189,10 @@ enum End {
     Interrupted,
 }
 
-/// Waits for a record, then takes those that follow at once.
-fn next_chunk(records: &Receiver<Item>) -> (Vec<Record>, End) {
+/// Waits for a record, then takes those that follow at once, `most` together.
+fn next_chunk(records: &Receiver<Item>, most: usize) -> (Vec<Record>, End) {
     let (mut chunk, mut bytes) = (Vec::new(), 0);
-    while chunk.len() < CHUNK && bytes < CHUNK_BYTES {
+    while chunk.len() < most && bytes < CHUNK_BYTES {
         if interrupt::asked() {
             return (chunk, End::Interrupted);
         }

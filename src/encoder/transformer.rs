@@ -191,51 +191,82 @@ impl Transformer {
         let mut tasks = Vec::with_capacity(texts.len());
         let (mut projected, mut context) = (projected, context);
         for ids in texts {
-            let (mine, rest) = projected.split_at(ids.len() * 3 * width);
+            let (own, rest) = projected.split_at(ids.len() * 3 * width);
             let (out, others) = context.split_at_mut(ids.len() * width);
-            tasks.push((mine, out));
+            tasks.extend(Attention::split(own, out, ids.len(), width));
             (projected, context) = (rest, others);
         }
         tasks
             .into_par_iter()
-            .for_each_init(Vec::new, |scores, (projected, out)| {
+            .for_each_init(Vec::new, |scores, mut task| {
                 for head in 0..self.config.heads {
-                    self.attend_head(head, projected, out, scores);
+                    self.attend_head(head, &mut task, scores);
                 }
             });
     }
 
-    fn attend_head(&self, head: usize, projected: &[f32], out: &mut [f32], scores: &mut Vec<f32>) {
+    fn attend_head(&self, head: usize, task: &mut Attention, scores: &mut Vec<f32>) {
         let (width, size) = (self.config.width, self.config.width / self.config.heads);
-        let tokens = out.len() / width;
-        let part = |index: usize| {
-            let from = index * width + head * size;
-            View::strided(&projected[from..], tokens, size, 3 * width)
+        let (queries, tokens) = (task.out.len() / width, task.projected.len() / (3 * width));
+        let part = |index: usize, first: usize, rows: usize| {
+            let from = (first * 3 + index) * width + head * size;
+            View::strided(&task.projected[from..], rows, size, 3 * width)
         };
-        scores.resize(tokens * tokens, 0.0);
+        scores.resize(queries * tokens, 0.0);
         let scale = 1.0 / (size as f32).sqrt();
         matmul_scaled(
             scores,
             tokens,
-            part(0),
-            part(1).transposed(),
+            part(0, task.first, queries),
+            part(1, 0, tokens).transposed(),
             scale,
             Threads::One,
         );
         for (query, row) in scores.chunks_exact_mut(tokens).enumerate() {
             if let Some(relative) = &self.relative {
-                relative.add(head, query, row);
+                relative.add(head, task.first + query, row);
             }
             softmax_row(row);
         }
-        let weights = View::dense(scores, tokens);
         matmul(
-            &mut out[head * size..],
+            &mut task.out[head * size..],
             width,
-            weights,
-            part(2),
+            View::dense(scores, tokens),
+            part(2, 0, tokens),
             Threads::One,
         );
+    }
+}
+
+/// The attention of some of a text's tokens to all of them.
+struct Attention<'a> {
+    /// The whole text's queries, keys and values, `[tokens, 3 · width]`.
+    projected: &'a [f32],
+    /// The first of the tokens.
+    first: usize,
+    /// `[their number, width]`.
+    out: &'a mut [f32],
+}
+
+impl<'a> Attention<'a> {
+    /// Most tokens of one task: a long text is work for all threads, and its scores stay in the
+    /// cache.
+    const QUERIES: usize = 64;
+
+    /// Parts of like size. They depend on the text alone, and so do the last bits of its vector.
+    fn split(
+        projected: &'a [f32],
+        out: &'a mut [f32],
+        tokens: usize,
+        width: usize,
+    ) -> impl Iterator<Item = Self> {
+        let queries = tokens.div_ceil(tokens.div_ceil(Self::QUERIES));
+        let part = move |(index, out)| Self {
+            projected,
+            first: index * queries,
+            out,
+        };
+        out.chunks_mut(queries * width).enumerate().map(part)
     }
 }
 
@@ -366,14 +397,14 @@ impl Loader<'_> {
         };
         let (width, inner) = (self.config.width, self.config.inner);
         let name = |part: &str| format!("encoder.layer.{index}.{part}");
-        let square = |part: &str| self.linear(&[name(part)], width, width);
         let projection = [names.query, names.key, names.value].map(name);
+        let linear = |part: &str, outputs, inputs| self.linear(&[name(part)], outputs, inputs);
         Ok(Layer {
             projection: self.linear(&projection, width, width)?,
-            output: square(names.output)?,
+            output: linear(names.output, width, width)?,
             attention_norm: self.norm(&name(names.attention_norm))?,
-            up: self.linear(&[name("intermediate.dense")], inner, width)?,
-            down: self.linear(&[name("output.dense")], width, inner)?,
+            up: linear("intermediate.dense", inner, width)?,
+            down: linear("output.dense", width, inner)?,
             norm: self.norm(&name("output.LayerNorm"))?,
         })
     }
@@ -385,20 +416,28 @@ impl Loader<'_> {
         outputs: usize,
         inputs: usize,
     ) -> Result<Linear, EncoderError> {
-        let (mut weights, mut bias) = (Vec::new(), Vec::new());
+        let (mut parts, mut bias) = (Vec::new(), Vec::new());
         for name in names {
-            let part = self
-                .weights
-                .tensor(&format!("{name}.weight"), &[outputs, inputs])?;
-            weights.extend_from_slice(&part);
-            // From here on the packed copy is used.
-            part.release();
+            let shape = [outputs, inputs];
+            parts.push(self.weights.tensor(&format!("{name}.weight"), &shape)?);
             bias.extend_from_slice(&self.weights.tensor(&format!("{name}.bias"), &[outputs])?);
         }
-        Ok(Linear {
-            weights: PackedWeights::pack(&weights, bias.len(), inputs, self.precision),
-            bias,
-        })
+        let joined;
+        let weights: &[f32] = match parts.as_slice() {
+            [one] => one,
+            several => {
+                joined = several
+                    .iter()
+                    .map(|part| &**part)
+                    .collect::<Vec<_>>()
+                    .concat();
+                &joined
+            }
+        };
+        let weights = PackedWeights::pack(weights, bias.len(), inputs, self.precision);
+        // From here on the packed copy is used.
+        parts.into_iter().for_each(Values::release);
+        Ok(Linear { weights, bias })
     }
 
     fn norm(&self, name: &str) -> Result<Norm, EncoderError> {

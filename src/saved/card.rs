@@ -31,12 +31,13 @@ pub(super) fn write(classifier: &FewShotClassifier) -> String {
     };
     let _ = write!(
         card,
-        "\n- encoder: {}, revision {}, weights sha256 {}\n- hidden layers averaged: {}\n- head: {}\n\
+        "\n- encoder: {}, revision {}, weights sha256 {}, in {}\n- hidden layers averaged: {}\n- head: {}\n\
          - accuracy on held-out examples: {held_out}\n- temperature: {:.3}\n- seed: {}\n- fewshot {}\n\n\
          Use it:\n\n    fewshot predict --classifier THIS_FOLDER --input texts.txt\n",
         encoder.id,
         encoder.revision.as_deref().unwrap_or("none (a folder)"),
         encoder.sha256,
+        encoder.precision.name(),
         classifier.layers,
         classifier.options.head.kind.name(),
         calibration.temperature,

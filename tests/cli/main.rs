@@ -11,6 +11,7 @@ mod help;
 mod label;
 mod models;
 mod policy;
+mod precision;
 mod processes;
 mod simulate;
 mod support;
