@@ -188,7 +188,8 @@ fn settings(args: &Args, read: &Tasks, choosers: &[Chooser], seed: u64) -> Value
         _ => None,
     });
     json!({
-        "encoder": read.encoder, "layers": read.layers, "seed": seed, "seeds": args.seeds,
+        "encoder": read.encoder, "precision": read.precision.name(),
+        "layers": read.layers, "seed": seed, "seeds": args.seeds,
         "strategies": choosers.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "policy_training": policy, "budget": args.budget, "batch": args.batch,
         "noise": args.noise, "skip_rate": args.skip_rate, "pool_size": args.pool_size,
