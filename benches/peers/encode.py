@@ -129,7 +129,7 @@ def openvino_forward(path, threads, precision):
 
 def peers(args, folder):
     tokenizer = AutoTokenizer.from_pretrained(args.model)
-    load = lambda: AutoModel.from_pretrained(args.model, attn_implementation="sdpa").eval()
+    load = lambda: AutoModel.from_pretrained(args.model).eval()
     wanted = lambda name: not args.only or name in args.only.split(",")
     encoders = {"torch-f32": lambda: Peer(tokenizer, torch_forward(load()))}
     encoders["torch-bf16"] = lambda: Peer(tokenizer, torch_forward(load().to(torch.bfloat16)))
