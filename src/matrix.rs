@@ -79,12 +79,6 @@ impl Matrix {
         &self.values
     }
 
-    /// The values themselves, row after row.
-    #[must_use]
-    pub fn into_values(self) -> Vec<f32> {
-        self.values
-    }
-
     /// All values, to be changed.
     pub fn values_mut(&mut self) -> &mut [f32] {
         &mut self.values
@@ -116,6 +110,38 @@ impl Matrix {
             "columns of matrices one below the other"
         );
         self.values.extend_from_slice(&other.values);
+    }
+
+    /// Puts a row below its own; an empty matrix gets its width from it.
+    ///
+    /// # Panics
+    /// If the row has another length.
+    pub fn push(&mut self, row: &[f32]) {
+        if self.values.is_empty() {
+            self.columns = row.len();
+        }
+        assert_eq!(self.columns, row.len(), "length of a row");
+        self.values.extend_from_slice(row);
+    }
+
+    /// Each row less `centre` and scaled to length 1; a row that equals the centre becomes zeros.
+    ///
+    /// # Panics
+    /// If the centre has another length than the rows.
+    #[must_use]
+    pub fn centred(&self, centre: &[f32]) -> Self {
+        assert!(
+            self.values.is_empty() || self.columns == centre.len(),
+            "length of a centre"
+        );
+        let mut centred = self.clone();
+        for row in centred.values.chunks_exact_mut(centre.len().max(1)) {
+            row.iter_mut()
+                .zip(centre)
+                .for_each(|(value, centre)| *value -= centre);
+            normalise(row);
+        }
+        centred
     }
 
     /// Takes the rows from `row` on away and gives them.
@@ -171,5 +197,15 @@ mod tests {
         let matrix = Matrix::from_rows(&[[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]]).expect("even rows");
         assert_eq!(matrix.select(&[2, 0]).values(), [5.0, 9.0, 1.0, 2.0]);
         assert_eq!(matrix.mean_row(), [3.0, 5.0]);
+    }
+
+    #[test]
+    fn grows_by_rows_and_is_centred() {
+        let mut matrix = Matrix::default();
+        matrix.push(&[4.0, 5.0]);
+        matrix.push(&[1.0, 1.0]);
+        assert_eq!((matrix.rows(), matrix.columns()), (2, 2));
+        assert_eq!(matrix.centred(&[1.0, 1.0]).values(), [0.6, 0.8, 0.0, 0.0]);
+        assert_eq!(Matrix::default().centred(&[]), Matrix::default());
     }
 }

@@ -5,7 +5,7 @@ mod mean;
 
 use serde::Serialize;
 
-pub use mean::Mean;
+pub use mean::{Mean, wilson};
 
 use crate::matrix::Matrix;
 use crate::random::Random;

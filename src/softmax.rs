@@ -15,6 +15,15 @@ pub(crate) fn softmax_f64(row: &mut [f64]) -> f64 {
     largest + sum.ln()
 }
 
+/// Turns logits into probabilities in place, in f32: for where many rows are only compared.
+pub(crate) fn softmax(row: &mut [f32]) {
+    let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    row.iter_mut()
+        .for_each(|logit| *logit = (*logit - most).exp());
+    let sum: f32 = row.iter().sum();
+    row.iter_mut().for_each(|logit| *logit /= sum);
+}
+
 /// The probabilities of logits divided by a temperature; each row sums to 1.
 ///
 /// # Source
@@ -48,7 +57,7 @@ pub(crate) fn mean_loss(logits: &Matrix, classes: &[usize], temperature: f64) ->
 }
 
 /// Index of the largest value; the lowest of equals.
-pub(crate) fn argmax(row: &[f32]) -> usize {
+pub(crate) fn argmax<T: PartialOrd>(row: &[T]) -> usize {
     let better = |best: usize, at: usize| if row[at] > row[best] { at } else { best };
     (1..row.len()).fold(0, better)
 }
@@ -79,7 +88,7 @@ mod tests {
 
     #[test]
     fn ties_go_to_the_lowest_class() {
-        assert_eq!(argmax(&[0.5, 0.5, 0.1]), 0);
+        assert_eq!(argmax(&[0.5f32, 0.5, 0.1]), 0);
         assert_eq!(argmax(&[0.1, 0.5, 0.5]), 1);
     }
 }

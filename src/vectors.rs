@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::calibration::{Calibration, calibrate};
 use crate::data::LabelSet;
 use crate::head::{Head, HeadError, HeadKind, HeadOptions};
-use crate::matrix::{Matrix, normalise};
+use crate::matrix::Matrix;
 use crate::softmax::{argmax, mean_loss, probabilities};
 use crate::support::Support;
 
@@ -45,11 +45,10 @@ impl VectorClassifier {
     ) -> Result<Self, HeadError> {
         let ways = labels.len();
         let centre = mean_of_class_means(vectors, classes, ways);
-        let support = Support::new(features(vectors, &centre), classes.to_vec(), ways);
+        let support = Support::new(vectors.centred(&centre), classes.to_vec(), ways);
         let mut support = support.ok_or(HeadError::Support)?;
         if let Some((vectors, classes)) = prior {
-            support =
-                with_best_prior(support, &features(vectors, &centre), classes, options, seed)?;
+            support = with_best_prior(support, &vectors.centred(&centre), classes, options, seed)?;
         }
         let head = options.fit(&support, seed)?;
         let calibration = calibrate(&support, options, seed)?;
@@ -97,7 +96,7 @@ impl VectorClassifier {
                 found: vectors.columns(),
             });
         }
-        let logits = self.head.logits(&features(vectors, &self.centre))?;
+        let logits = self.head.logits(&vectors.centred(&self.centre))?;
         Ok(probabilities(&logits, self.calibration.temperature))
     }
 
@@ -171,19 +170,6 @@ fn mean_of_class_means(vectors: &Matrix, classes: &[usize], ways: usize) -> Vec<
         .map(|class| vectors.select(&rows_of(class)).mean_row())
         .collect();
     Matrix::from_rows(&means).unwrap_or_default().mean_row()
-}
-
-/// Centred and scaled to length 1. Embeddings of one encoder share a large common part, which
-/// says nothing about classes.
-fn features(vectors: &Matrix, centre: &[f32]) -> Matrix {
-    let mut features = vectors.clone();
-    for row in features.values_mut().chunks_exact_mut(centre.len().max(1)) {
-        row.iter_mut()
-            .zip(centre)
-            .for_each(|(value, centre)| *value -= centre);
-        normalise(row);
-    }
-    features
 }
 
 #[cfg(test)]

@@ -101,9 +101,7 @@ impl<'s> Environment<'s> {
     fn answer(&mut self, text: usize) {
         let class = self.ask(self.sample.classes[text]);
         self.learner.answer(text, class);
-        let mut values = std::mem::take(&mut self.rows).into_values();
-        values.extend_from_slice(self.sample.similarities.row(text));
-        self.rows = Matrix::from_values(self.sample.test_classes.len(), values).unwrap_or_default();
+        self.rows.push(self.sample.similarities.row(text));
     }
 
     fn ask(&mut self, class: usize) -> usize {

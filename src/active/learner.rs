@@ -9,7 +9,7 @@ use super::state::State;
 use super::strategy::Strategy;
 use crate::matrix::Matrix;
 use crate::random::Random;
-use crate::softmax::argmax;
+use crate::softmax::{argmax, softmax};
 
 /// Scores of ridge regression times this, through a softmax, are the probabilities in the loop.
 const SHARPNESS: f32 = 8.0;
@@ -136,7 +136,7 @@ impl Learner {
         let expected = self.expected.iter_rows().map(|row| row[text]).collect();
         self.ridge.add(known, class, expected);
         self.answers.push((text, class));
-        self.add_row(similarities);
+        self.rows.push(similarities);
     }
 
     /// Takes many answers in and refits once.
@@ -169,12 +169,6 @@ impl Learner {
             *nearest = nearest.max(similarity);
             *open &= similarity < DUPLICATE;
         }
-    }
-
-    fn add_row(&mut self, similarities: &[f32]) {
-        let mut values = std::mem::take(&mut self.rows).into_values();
-        values.extend_from_slice(similarities);
-        self.rows = Matrix::from_values(similarities.len(), values).unwrap_or_default();
     }
 
     fn score(&mut self) {
@@ -227,7 +221,9 @@ impl Learner {
             true => SHARPNESS * self.scores.row(class)[text],
             false => f32::NEG_INFINITY,
         };
-        softmax((0..self.ridge.ways()).map(score).collect())
+        let mut probabilities: Vec<f32> = (0..self.ridge.ways()).map(score).collect();
+        softmax(&mut probabilities);
+        probabilities
     }
 
     /// The class given to each text of the pool; 0 while no class is known.
@@ -427,16 +423,6 @@ impl Learner {
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-fn softmax(mut logits: Vec<f32>) -> Vec<f32> {
-    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    logits
-        .iter_mut()
-        .for_each(|logit| *logit = (*logit - most).exp());
-    let sum: f32 = logits.iter().sum();
-    logits.iter_mut().for_each(|logit| *logit /= sum);
-    logits
 }
 
 /// Difference of the two highest probabilities.

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::clusters::Tree;
 use crate::matmul::{Threads, View, matmul};
-use crate::matrix::{Matrix, normalise};
+use crate::matrix::Matrix;
 
 /// How much the pool's own structure counts in a similarity. Of 0, 10, 30, 100 and 300, 30 was best
 /// on six sets; on five others it gives 0.5 points to random choices and 1.0 to good ones.
@@ -45,7 +45,7 @@ impl Pool {
 
     pub(super) fn on_threads(vectors: &Matrix, threads: Threads) -> Self {
         let centre = vectors.mean_row();
-        let features = centred(vectors, &centre);
+        let features = vectors.centred(&centre);
         let cosines = inner(&features, &features, threads);
         let mut kernel = product(&cosines, &cosines, threads);
         let share = share(&cosines);
@@ -122,24 +122,13 @@ impl Pool {
 
     /// Other vectors, treated alike.
     pub(super) fn features_of(&self, vectors: &Matrix) -> Matrix {
-        centred(vectors, &self.centre)
+        vectors.centred(&self.centre)
     }
 
     /// The texts' Ward clusters, computed when first asked for.
     pub(super) fn tree(&self) -> &Tree {
         self.tree.get_or_init(|| Tree::new(&self.kernel))
     }
-}
-
-fn centred(vectors: &Matrix, centre: &[f32]) -> Matrix {
-    let mut features = vectors.clone();
-    for row in features.values_mut().chunks_exact_mut(centre.len().max(1)) {
-        row.iter_mut()
-            .zip(centre)
-            .for_each(|(value, centre)| *value -= centre);
-        normalise(row);
-    }
-    features
 }
 
 /// `c` of the similarity.

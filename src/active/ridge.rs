@@ -226,7 +226,7 @@ impl Ridge {
             .collect()
     }
 
-    /// The diagonal of `(K + λI)⁻¹`: squared column lengths of the factor's inverse.
+    /// The diagonal of `(K + λI)⁻¹`, a unit vector solved for each entry.
     fn inverse_diagonal(&self) -> Vec<f64> {
         let of = |at: usize| {
             let mut unit = vec![0.0; self.len()];

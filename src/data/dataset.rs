@@ -4,12 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::Deserialize;
+
 use super::error::{DataError, Place};
 use super::format::InputFormat;
 use super::labels::LabelSet;
 use super::records::{FieldNames, Record, Records};
 use super::source::Source;
 use super::warning::Warning;
+use crate::active::Outcome;
 use crate::random::Random;
 
 /// A text and its label.
@@ -212,19 +215,13 @@ struct JournalRows {
 impl JournalRows {
     /// Whether the record is from a journal and no answer. An answer will stand at `place`.
     fn take(&mut self, record: &Record, place: usize) -> bool {
-        let happened = record
-            .fields
-            .get("journal")
-            .and_then(|value| value.as_str());
-        let outcome = happened.and_then(|word| {
-            let known = ["answer", "skip", "unsure", "undo"];
-            known.into_iter().find(|known| *known == word)
-        });
+        let happened = record.fields.get("journal");
+        let outcome = happened.and_then(|word| Outcome::deserialize(word).ok());
         if outcome.is_some() {
             let before = self.counting.remove(&record.text);
             self.outdated.extend(before.into_iter().flatten());
         }
-        let answer = outcome.is_none_or(|word| word == "answer");
+        let answer = outcome.is_none_or(|outcome| outcome == Outcome::Answer);
         if answer {
             let counting = self.counting.entry(record.text.clone()).or_default();
             counting.push(place);

@@ -49,6 +49,23 @@ impl Mean {
     }
 }
 
+/// 95 % interval of a share, 0 to 1, of which `right` of `all` were seen; 0 to 1 if nothing was.
+///
+/// # Source
+/// Wilson 1927, the score interval: it stays inside 0 to 1 however few were seen.
+#[must_use]
+pub fn wilson(right: usize, all: usize) -> (f64, f64) {
+    const Z: f64 = 1.959_964;
+    if all == 0 {
+        return (0.0, 1.0);
+    }
+    let (n, share) = (all as f64, right as f64 / all as f64);
+    let middle = share + Z * Z / (2.0 * n);
+    let reach = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let scale = 1.0 / (1.0 + Z * Z / n);
+    (scale * (middle - reach), scale * (middle + reach))
+}
+
 /// The t that Student's distribution exceeds in 2.5 % of cases, by bisection.
 fn student_quantile(freedom: usize) -> f64 {
     // The largest, with one degree of freedom, is 12.706.
@@ -95,6 +112,14 @@ mod tests {
     use super::*;
 
     /// `scipy.stats.t.ppf(0.975, n)`.
+    /// From statsmodels: proportion_confint(8, 10, method="wilson") = (0.4902, 0.9433).
+    #[test]
+    fn the_interval_of_a_share_is_that_of_others() {
+        let (low, high) = wilson(8, 10);
+        assert!((low - 0.4902).abs() < 1e-4 && (high - 0.9433).abs() < 1e-4);
+        assert_eq!(wilson(0, 0), (0.0, 1.0));
+    }
+
     #[test]
     fn quantiles_are_students() {
         let known = [

@@ -2,6 +2,7 @@
 
 use fewshot::active::{Question, Session};
 use fewshot::data::{fold, visible};
+use fewshot::metrics::wilson;
 use unicode_width::UnicodeWidthStr;
 
 use super::keys;
@@ -81,22 +82,13 @@ fn quality(session: &Session) -> String {
     if all > 1 && session.classes().len() > 1 {
         let (low, high) = wilson(right, all);
         let share = 100.0 * right as f64 / all as f64;
+        let (low, high) = (100.0 * low, 100.0 * high);
         said.push(format!("held out {share:.0} % right ({low:.0}-{high:.0})"));
     }
     if session.is_stable() {
         said.push("predictions are stable: you may stop".to_owned());
     }
     said.join(" · ")
-}
-
-/// 95 % interval of a share, in percent (Wilson 1927).
-fn wilson(right: usize, all: usize) -> (f64, f64) {
-    const Z: f64 = 1.959_964;
-    let (n, share) = (all as f64, right as f64 / all as f64);
-    let middle = share + Z * Z / (2.0 * n);
-    let reach = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
-    let scale = 100.0 / (1.0 + Z * Z / n);
-    (scale * (middle - reach), scale * (middle + reach))
 }
 
 fn because(session: &Session, question: &Question) -> String {
@@ -180,19 +172,4 @@ pub fn help(session: &Session) -> Result<(), Failure> {
 
 pub fn say(line: &str) -> Result<(), Failure> {
     output::print(format!("{}\n", visible(line)).as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// From statsmodels: proportion_confint(8, 10, method="wilson") = (0.4902, 0.9433).
-    #[test]
-    fn the_interval_is_that_of_others() {
-        let (low, high) = wilson(8, 10);
-        assert!(
-            (low - 49.02).abs() < 0.01 && (high - 94.33).abs() < 0.01,
-            "{low} {high}"
-        );
-    }
 }
