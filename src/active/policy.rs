@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::learner::Learner;
-use super::q_learning::{QTable, greedy};
+use super::q_learning::QTable;
 use super::state::State;
 use super::strategy::Strategy;
 use crate::data::write_atomically;
+use crate::softmax::argmax;
 
 /// Version of the file's format; another one is refused.
 const FORMAT: u32 = 1;
@@ -210,10 +211,19 @@ impl Policy {
         self.strategy_in(learner.state())
     }
 
-    /// The best action in a state; the first of equals.
+    /// The best of the actions that were tried in a state, the first of equals. Where none was, what
+    /// is best with few classes; in a table set by hand, without any try, the highest value.
     #[must_use]
     pub fn strategy_in(&self, state: State) -> Strategy {
-        self.strategies[greedy(&self.values[state.index()])]
+        let tried = |state: &State| self.visits[state.index()].iter().any(|&visits| visits > 0);
+        let known = [state, state.with_few_classes()].into_iter().find(tried);
+        let row = known.unwrap_or(state).index();
+        let value = |action: usize| match known {
+            Some(_) if self.visits[row][action] == 0 => f64::NEG_INFINITY,
+            _ => self.values[row][action],
+        };
+        let values: Vec<f64> = (0..self.strategies.len()).map(value).collect();
+        self.strategies[argmax(&values)]
     }
 
     /// The actions.
@@ -291,6 +301,24 @@ mod tests {
     #[test]
     fn the_policy_in_the_binary_is_written_as_it_was_read() {
         assert_eq!(Policy::builtin().to_json(), BUILTIN);
+    }
+
+    /// A table of zeros is no knowledge: a value below 0 of what was tried is.
+    #[test]
+    fn what_was_never_tried_is_not_done() {
+        let mut policy = Policy::builtin();
+        let [few, many] = [State::of(9, 2), State::of(9, 9)];
+        let row = &mut policy.values[few.index()];
+        row.fill(-1.0);
+        row[2] = -0.5;
+        policy.visits[few.index()][1] = 0;
+        policy.values[few.index()][1] = 0.0;
+        policy.values[many.index()].fill(0.0);
+        policy.visits[many.index()].fill(0);
+        assert_eq!(policy.strategy_in(few), policy.actions()[2]);
+        assert_eq!(policy.strategy_in(many), policy.actions()[2]);
+        policy.visits.iter_mut().for_each(|row| row.fill(0));
+        assert_eq!(policy.strategy_in(few), policy.actions()[1]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use crate::metrics::Mean;
 use crate::random::Random;
+use crate::softmax::argmax;
 
 /// One step of a rollout.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,7 +84,7 @@ impl QTable {
     /// If there is no such state.
     #[must_use]
     pub fn greedy(&self, state: usize) -> usize {
-        greedy(&self.values[state])
+        argmax(&self.values[state])
     }
 
     /// Any action with probability epsilon, the best one otherwise.
@@ -133,12 +134,6 @@ impl QTable {
         }
         (mean, spread)
     }
-}
-
-/// Index of the highest value; the lowest of equals.
-pub(super) fn greedy(values: &[f64]) -> usize {
-    let better = |best: usize, at: usize| if values[at] > values[best] { at } else { best };
-    (1..values.len()).fold(0, better)
 }
 
 #[cfg(test)]

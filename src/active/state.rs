@@ -34,6 +34,16 @@ impl State {
         })
     }
 
+    /// The state with as many labels of few classes.
+    #[must_use]
+    pub fn with_few_classes(self) -> Self {
+        Self(if self.0 >= STARTS.len() {
+            self.0 + FIRST_APART - STARTS.len()
+        } else {
+            self.0
+        })
+    }
+
     /// All states, in order.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..Self::COUNT).map(Self)
@@ -49,11 +59,7 @@ impl State {
     #[must_use]
     pub fn name(self) -> String {
         let apart = self.0 >= STARTS.len();
-        let row = if apart {
-            self.0 + FIRST_APART - STARTS.len()
-        } else {
-            self.0
-        };
+        let row = self.with_few_classes().0;
         let labels = match STARTS.get(row + 1) {
             Some(end) => format!("{}-{} labels", STARTS[row], end - 1),
             None => format!("{} or more labels", STARTS[row]),
