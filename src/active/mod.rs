@@ -4,6 +4,7 @@
 //! chooses the next text; which strategy, the agent's policy says, learned on tasks whose labels are
 //! known.
 
+mod chooser;
 mod clusters;
 mod environment;
 mod expectations;
@@ -24,14 +25,15 @@ mod task;
 mod tests;
 mod training;
 
+pub use chooser::Chooser;
 pub use environment::{Environment, Oracle};
 pub use expectations::Expectations;
 pub use journal::{Entry, Journal, JournalError, Outcome};
 pub use learner::Learner;
 pub use policy::{Policy, PolicyError, Training};
 pub use pool::Pool;
-pub use session::{Guide, Question, Session, SessionOptions};
-pub use simulation::{Chooser, Curve, SimulationOptions, simulate};
+pub use session::{Question, Session, SessionOptions};
+pub use simulation::{Curve, SimulationOptions, simulate};
 pub use state::State;
 pub use stopping::Stability;
 pub use strategy::Strategy;

@@ -3,24 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::chooser::Chooser;
 use super::expectations::Expectations;
 use super::journal::{Entry, Journal, JournalError, Outcome};
 use super::learner::Learner;
-use super::policy::Policy;
 use super::pool::Pool;
 use super::stopping::Stability;
 use super::strategy::Strategy;
 use crate::matrix::Matrix;
 use crate::random::Random;
-
-/// Who chooses the next text.
-#[derive(Debug, Clone)]
-pub enum Guide {
-    /// The agent.
-    Agent(Box<Policy>),
-    /// One strategy throughout.
-    Strategy(Strategy),
-}
 
 /// What a session is about.
 pub struct SessionOptions {
@@ -30,7 +21,7 @@ pub struct SessionOptions {
     /// if nothing is to be expected from names.
     pub names: Option<(Matrix, Vec<usize>)>,
     /// Who chooses.
-    pub guide: Guide,
+    pub chooser: Chooser,
     /// Of everything random.
     pub seed: u64,
 }
@@ -56,7 +47,7 @@ pub struct Session {
     classes: Vec<String>,
     learner: Learner,
     journal: Journal,
-    guide: Guide,
+    chooser: Chooser,
     seed: u64,
     /// What this session did, for undo.
     done: Vec<usize>,
@@ -93,7 +84,7 @@ impl Session {
             learner: Learner::new(Arc::clone(&pool)),
             given_classes: ways,
             classes: options.classes,
-            guide: options.guide,
+            chooser: options.chooser,
             seed: options.seed,
             done: Vec::new(),
             stability: Stability::default(),
@@ -206,13 +197,10 @@ impl Session {
     /// The next text; `None` if none is left. The same until something is answered.
     #[must_use]
     pub fn question(&mut self) -> Option<Question> {
-        let strategy = match &self.guide {
-            Guide::Agent(policy) => policy.strategy(&self.learner),
-            Guide::Strategy(strategy) => *strategy,
-        };
         // Drawn for the number of answers, so that going on later asks what it would have asked.
         let answers = self.learner.answers().len();
         let mut random = Random::named(self.seed, &format!("question {answers}"));
+        let strategy = self.chooser.strategy(&self.learner, &mut random);
         let text = self.learner.choose(strategy, &mut random)?;
         let probabilities = self.learner.probabilities(text);
         let best = crate::softmax::argmax(&probabilities);
@@ -323,7 +311,7 @@ mod tests {
         let options = SessionOptions {
             classes: classes.iter().map(ToString::to_string).collect(),
             names: None,
-            guide: Guide::Agent(Box::new(Policy::builtin())),
+            chooser: "q-learning".parse().expect("known"),
             seed: 1,
         };
         Session::new(

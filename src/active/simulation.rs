@@ -1,107 +1,11 @@
 //! Learning curves of strategies and of the agent on tasks whose labels are known.
 
-use std::fmt;
-use std::str::FromStr;
-
 use rayon::prelude::*;
 
+use super::chooser::Chooser;
 use super::environment::{Environment, Oracle};
-use super::learner::Learner;
-use super::policy::Policy;
-use super::strategy::Strategy;
 use super::task::{Sample, Task};
 use crate::random::Random;
-
-/// Who chooses the texts.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Chooser {
-    /// One strategy throughout.
-    Strategy(Strategy),
-    /// Strategies one after the other, each from a number of labels on; the first from 0.
-    Schedule(Vec<(usize, Strategy)>),
-    /// Another strategy for each label, each equally likely.
-    Uniform,
-    /// The agent.
-    Agent(Box<Policy>),
-}
-
-/// What [`Chooser::Uniform`] draws from: every strategy but the random one, k-centre and BADGE.
-const UNIFORM: [Strategy; 7] = [
-    Strategy::Margin,
-    Strategy::Entropy,
-    Strategy::Typical,
-    Strategy::Rep,
-    Strategy::Urep,
-    Strategy::Ted,
-    Strategy::Uted,
-];
-
-impl Chooser {
-    fn strategy(&self, learner: &Learner, random: &mut Random) -> Strategy {
-        match self {
-            Self::Strategy(strategy) => *strategy,
-            Self::Uniform => UNIFORM[random.below(UNIFORM.len())],
-            Self::Agent(policy) => policy.strategy(learner),
-            Self::Schedule(parts) => {
-                let labels = learner.answers().len();
-                let due = parts.iter().rfind(|(start, _)| labels >= *start);
-                due.map_or(parts[0].1, |(_, strategy)| *strategy)
-            }
-        }
-    }
-}
-
-impl fmt::Display for Chooser {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Strategy(strategy) => strategy.fmt(f),
-            Self::Uniform => f.write_str("uniform"),
-            Self::Agent(_) => f.write_str("q-learning"),
-            Self::Schedule(parts) => {
-                parts[0].1.fmt(f)?;
-                parts[1..]
-                    .iter()
-                    .try_for_each(|(start, strategy)| write!(f, ">{start}>{strategy}"))
-            }
-        }
-    }
-}
-
-impl FromStr for Chooser {
-    type Err = String;
-
-    /// A strategy's name, `uniform`, `q-learning` (the policy in the binary), or a schedule such as
-    /// `rep>8>uted`: rep, and uted from 8 labels on.
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "uniform" => return Ok(Self::Uniform),
-            "q-learning" => return Ok(Self::Agent(Box::new(Policy::builtin()))),
-            _ => {}
-        }
-        let Some((first, mut rest)) = text.split_once('>') else {
-            let known = |error| format!("{error}, uniform, q-learning, or a schedule: rep>8>uted");
-            return text.parse().map(Self::Strategy).map_err(known);
-        };
-        let mut parts = vec![(0, first.parse()?)];
-        loop {
-            let (start, after) = rest.split_once('>').unwrap_or((rest, ""));
-            let number: usize = start
-                .parse()
-                .map_err(|_| format!("`{start}` in `{text}` is no number of labels"))?;
-            if number <= parts[parts.len() - 1].0 {
-                return Err(format!("the numbers of labels in `{text}` must rise"));
-            }
-            let (strategy, next) = after
-                .split_once('>')
-                .map_or((after, None), |(a, b)| (a, Some(b)));
-            parts.push((number, strategy.parse()?));
-            match next {
-                Some(next) => rest = next,
-                None => return Ok(Self::Schedule(parts)),
-            }
-        }
-    }
-}
 
 /// How learning curves are made.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -199,33 +103,4 @@ fn curve(sample: &Sample, chooser: &Chooser, seed: u64, options: &SimulationOpti
         curve.push(world.accuracy());
     }
     Curve(curve)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn choosers_are_read_as_they_are_written() {
-        for text in [
-            "rep",
-            "uniform",
-            "q-learning",
-            "rep>8>uted",
-            "rep>8>urep>20>margin",
-        ] {
-            assert_eq!(text.parse::<Chooser>().expect(text).to_string(), text);
-        }
-        for text in [
-            "",
-            "reps",
-            "rep>",
-            "rep>8",
-            "rep>x>uted",
-            "rep>8>uted>8>rep",
-            "rep>0>uted",
-        ] {
-            assert!(text.parse::<Chooser>().is_err(), "{text}");
-        }
-    }
 }

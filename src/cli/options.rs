@@ -1,5 +1,6 @@
 //! Options that several commands share, as they are typed.
 
+use std::fmt::Display;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -261,6 +262,18 @@ fn out_of_range(error: HeadError) -> Failure {
             Failure::usage(&message, "leave the option out for its default")
         }
         other => other.into(),
+    }
+}
+
+/// Refuses a list in which something is there twice.
+pub fn refuse_repeats<T: PartialEq + Display>(option: &str, named: &[T]) -> Result<(), Failure> {
+    let repeated = (1..named.len()).find(|&at| named[..at].contains(&named[at]));
+    match repeated {
+        None => Ok(()),
+        Some(at) => {
+            let message = format!("{option} names {} twice", named[at]);
+            Err(Failure::usage(&message, "name each once"))
+        }
     }
 }
 

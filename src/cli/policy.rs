@@ -8,7 +8,7 @@ use fewshot::data::visible;
 use super::context::Context;
 use super::failure::Failure;
 use super::interrupt::Polite;
-use super::options::DEFAULT_MODEL;
+use super::options::{DEFAULT_MODEL, refuse_repeats};
 use super::progress::Steps;
 use super::set_files::{self, SetFiles};
 use super::tasks::Reading;
@@ -83,9 +83,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 
 fn train(args: &Train, context: &Context) -> Result<(), Failure> {
     check_output(&args.output, args.overwrite)?;
+    refuse_repeats("--actions", &args.actions)?;
     let defaults = TrainingOptions::default();
     let options = TrainingOptions {
-        actions: distinct(&args.actions)?.unwrap_or(defaults.actions),
+        actions: match &args.actions[..] {
+            [] => defaults.actions,
+            named => named.to_vec(),
+        },
         rollouts: args.rollouts as usize,
         runs: args.runs as usize,
         seed: context.common.seed,
@@ -116,17 +120,6 @@ fn check_output(path: &Path, overwrite: bool) -> Result<(), Failure> {
         });
     }
     stream::check_output(path, "--output")
-}
-
-/// The actions that were named, if any were.
-fn distinct(actions: &[Strategy]) -> Result<Option<Vec<Strategy>>, Failure> {
-    for (at, action) in actions.iter().enumerate() {
-        if actions[..at].contains(action) {
-            let message = format!("--actions names {action} twice");
-            return Err(Failure::usage(&message, "name each once"));
-        }
-    }
-    Ok((!actions.is_empty()).then(|| actions.to_vec()))
 }
 
 fn files(args: &Train) -> Result<Vec<SetFiles>, Failure> {

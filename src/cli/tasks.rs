@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use fewshot::active::{Labelled, Task};
 use fewshot::data::{Dataset, Example, FieldNames, LabelSet};
 use fewshot::embedding_cache::CachedEncoder;
-use fewshot::encoder::{EncoderIdentity, LayerMix, Precision};
+use fewshot::encoder::{EncoderIdentity, LayerMix};
 use fewshot::prompt::label_names;
 
 use super::context::Context;
@@ -30,7 +30,6 @@ pub struct Reading {
 pub struct Tasks {
     pub tasks: Vec<Task>,
     pub encoder: EncoderIdentity,
-    pub precision: Precision,
     pub layers: LayerMix,
 }
 
@@ -58,7 +57,6 @@ impl Reading {
         Ok(Tasks {
             tasks,
             encoder: encoder.identity().clone(),
-            precision: encoder.precision(),
             layers,
         })
     }

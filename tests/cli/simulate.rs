@@ -83,7 +83,7 @@ fn the_document_holds_every_runs_area_and_what_repeats_it() {
         settings["encoder"]["sha256"].as_str().map(str::len),
         Some(64)
     );
-    assert!(settings["layers"].is_string() && settings["precision"].is_string());
+    assert!(settings["layers"].is_string() && settings["encoder"]["precision"].is_string());
     assert!(settings["policy_training"].is_object());
     let set = &document["sets"][1];
     assert_eq!(

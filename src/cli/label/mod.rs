@@ -8,7 +8,7 @@ mod texts;
 
 use std::path::{Path, PathBuf};
 
-use fewshot::active::{Guide, Journal, Policy, Session, SessionOptions, Strategy};
+use fewshot::active::{Chooser, Journal, Policy, Session, SessionOptions};
 use fewshot::data::{Example, InputFormat, LabelSet};
 use fewshot::encoder::{Encoder, LayerMix};
 use fewshot::matrix::Matrix;
@@ -45,10 +45,11 @@ pub struct Args {
     /// Descriptions of the classes (prompts/*.toml), instead of their names in words
     #[arg(long, value_name = "FILE", conflicts_with = "no_label_names")]
     prompt: Option<PathBuf>,
-    /// Who chooses the next text: q-learning (the agent), or one strategy throughout: random, margin,
-    /// entropy, typical, rep, urep, focus, ted, uted, diverse, badge
-    #[arg(long, value_name = "NAME", default_value = "q-learning", value_parser = parse_choice)]
-    strategy: Choice,
+    /// Who chooses the next text: q-learning (the agent), a strategy (random, margin, entropy, typical,
+    /// rep, urep, focus, ted, uted, diverse, badge), uniform (another one each time), or a schedule such
+    /// as rep>8>uted (uted from 8 labels on)
+    #[arg(long, value_name = "NAME", default_value = "q-learning")]
+    strategy: Chooser,
     /// What the agent has learned [default: the policy that comes with fewshot]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -73,20 +74,6 @@ pub struct Args {
     caching: Caching,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Choice {
-    Agent,
-    Strategy(Strategy),
-}
-
-fn parse_choice(text: &str) -> Result<Choice, String> {
-    if text == "q-learning" {
-        return Ok(Choice::Agent);
-    }
-    let named = |error: String| error.replace("choose one of", "choose q-learning or one of");
-    text.parse().map(Choice::Strategy).map_err(named)
-}
-
 impl Args {
     fn pool(&self) -> &Path {
         let given = self.pool.as_ref().or(self.positional.as_ref());
@@ -100,14 +87,14 @@ impl Args {
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let known = Known::of(args)?;
-    let guide = guide(args)?;
+    let chooser = chooser(args)?;
     check_pool(args.pool())?;
     let journal = open_journal(&args.labels)?;
     warn_of_labels(&journal, &known.classes);
     let read = texts::read(args, context.common.seed)?;
     read.warn(args.pool(), context);
     let texts = texts::with_journal(read.texts, &journal, context);
-    let mut session = session(texts, journal, known, guide, args, context)?;
+    let mut session = session(texts, journal, known, chooser, args, context)?;
     let result = dialogue::run(&mut session, args.budget());
     let said = farewell::say(&session, args, context);
     result.and(said)
@@ -172,16 +159,18 @@ fn classes(args: &Args, described: &[Example]) -> Result<Vec<String>, Failure> {
     Ok(classes)
 }
 
-fn guide(args: &Args) -> Result<Guide, Failure> {
-    match (args.strategy, &args.policy) {
-        (Choice::Strategy(_), Some(_)) => Err(Failure::usage(
-            "--policy is what q-learning uses, and --strategy names another one",
-            "leave one of the two out",
-        )),
-        (Choice::Strategy(strategy), None) => Ok(Guide::Strategy(strategy)),
-        (Choice::Agent, Some(path)) => Ok(Guide::Agent(Box::new(Policy::read(path)?))),
-        (Choice::Agent, None) => Ok(Guide::Agent(Box::new(Policy::builtin()))),
+fn chooser(args: &Args) -> Result<Chooser, Failure> {
+    let mut chooser = args.strategy.clone();
+    if let Some(path) = &args.policy {
+        let policy = chooser.policy_mut().ok_or_else(|| {
+            Failure::usage(
+                "--policy is what q-learning uses, and --strategy names another one",
+                "leave one of the two out",
+            )
+        })?;
+        *policy = Policy::read(path)?;
     }
+    Ok(chooser)
 }
 
 fn open_journal(path: &Path) -> Result<Journal, Failure> {
@@ -223,7 +212,7 @@ fn session(
     texts: PoolTexts,
     journal: Journal,
     Known { classes, described }: Known,
-    guide: Guide,
+    chooser: Chooser,
     args: &Args,
     context: &Context,
 ) -> Result<Session, Failure> {
@@ -240,7 +229,7 @@ fn session(
     let options = SessionOptions {
         classes,
         names,
-        guide,
+        chooser,
         seed: context.common.seed,
     };
     Ok(Session::new(texts.0, &vectors, journal, options))

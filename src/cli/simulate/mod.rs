@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::failure::Failure;
 use super::interrupt::Polite;
+use super::options::refuse_repeats;
 use super::progress::Steps;
 use super::set_files::{self, SetFiles};
 use super::tasks::{Reading, Tasks};
@@ -116,22 +117,14 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 
 fn choosers(args: &Args) -> Result<Vec<Chooser>, Failure> {
     let mut choosers = args.strategies.clone();
-    for (at, chooser) in choosers.iter().enumerate() {
-        if choosers[..at].contains(chooser) {
-            let message = format!("--strategies names {chooser} twice");
-            return Err(Failure::usage(&message, "name each once"));
-        }
-    }
+    refuse_repeats("--strategies", &choosers)?;
     if let Some(path) = &args.policy {
-        let policy = Policy::read(path)?;
-        let agent = choosers
-            .iter_mut()
-            .find(|chooser| matches!(chooser, Chooser::Agent(_)));
-        let Some(agent) = agent else {
+        let agent = choosers.iter_mut().find_map(Chooser::policy_mut);
+        let policy = agent.ok_or_else(|| {
             let message = "--policy is for q-learning, which --strategies does not name";
-            return Err(Failure::usage(message, "name it, or leave --policy out"));
-        };
-        *agent = Chooser::Agent(Box::new(policy));
+            Failure::usage(message, "name it, or leave --policy out")
+        })?;
+        *policy = Policy::read(path)?;
     }
     Ok(choosers)
 }
@@ -188,8 +181,7 @@ fn settings(args: &Args, read: &Tasks, choosers: &[Chooser], seed: u64) -> Value
         _ => None,
     });
     json!({
-        "encoder": read.encoder, "precision": read.precision.name(),
-        "layers": read.layers, "seed": seed, "seeds": args.seeds,
+        "encoder": read.encoder, "layers": read.layers, "seed": seed, "seeds": args.seeds,
         "strategies": choosers.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "policy_training": policy, "budget": args.budget, "batch": args.batch,
         "noise": args.noise, "skip_rate": args.skip_rate, "pool_size": args.pool_size,
