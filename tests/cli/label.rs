@@ -1,7 +1,7 @@
 //! Labelling: the journal, going on, and what goes wrong.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::Stdio;
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use crate::support::{Folder, Outcome, column, encoder, rows};
 
@@ -15,32 +15,71 @@ fn folder() -> Folder {
     folder
 }
 
+/// A labelling in progress: what is shown, and a keyboard.
+struct Dialogue {
+    child: Child,
+    keys: ChildStdin,
+    screen: BufReader<ChildStdout>,
+}
+
+impl Dialogue {
+    fn start(folder: &Folder, line: &str) -> Self {
+        let mut child = folder
+            .command(line)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self {
+            keys: child.stdin.take().unwrap(),
+            screen: BufReader::new(child.stdout.take().unwrap()),
+            child,
+        }
+    }
+
+    /// All up to the next question, which ends in `>`; nothing at the end.
+    fn question(&mut self) -> String {
+        let mut shown = Vec::new();
+        self.screen.read_until(b'>', &mut shown).unwrap();
+        String::from_utf8(shown).unwrap()
+    }
+
+    fn answer(&mut self, line: &str) {
+        writeln!(self.keys, "{line}").unwrap();
+    }
+
+    /// The end: what was still shown, and how it went out.
+    fn end(mut self, line: &str) -> (String, Outcome) {
+        drop(self.keys);
+        let mut rest = String::new();
+        self.screen.read_to_string(&mut rest).unwrap();
+        (
+            rest,
+            Outcome::new(line, self.child.wait_with_output().unwrap()),
+        )
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
 /// What a person would type for the texts shown, who knows dogs, cats and foxes.
 fn label_all(folder: &Folder, line: &str, most: usize) -> Vec<String> {
-    let mut child = folder
-        .command(line)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let mut screen = BufReader::new(child.stdout.take().unwrap());
+    let mut dialogue = Dialogue::start(folder, line);
     let mut asked = Vec::new();
-    let mut shown = Vec::new();
-    while asked.len() < most && screen.read_until(b'>', &mut shown).unwrap() > 0 {
-        let part = String::from_utf8(std::mem::take(&mut shown)).unwrap();
-        let Some(text) = part.lines().find_map(|line| line.strip_prefix("  ")) else {
+    while asked.len() < most {
+        let shown = dialogue.question();
+        let Some(text) = shown.lines().find_map(|line| line.strip_prefix("  ")) else {
             break;
         };
         let animal = ["dog", "cat", "fox"].iter().any(|word| text.contains(word));
         asked.push(text.to_owned());
-        writeln!(stdin, "{}", if animal { "animal" } else { "money" }).unwrap();
+        dialogue.answer(if animal { "animal" } else { "money" });
     }
-    drop(stdin);
-    let mut rest = String::new();
-    screen.read_to_string(&mut rest).unwrap();
-    Outcome::new(line, child.wait_with_output().unwrap()).ok();
+    dialogue.end(line).1.ok();
     asked
 }
 
@@ -211,33 +250,23 @@ fn the_whole_of_a_long_text_is_shown_when_asked_for() {
 fn signals_end_it_with_a_word_about_the_journal() {
     for signal in ["-INT", "-TERM", "-HUP"] {
         let folder = folder();
-        let mut child = folder
-            .command(&format!("{LABEL} --classes animal,money"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        let mut screen = BufReader::new(child.stdout.take().unwrap());
-        let mut shown = Vec::new();
-        screen.read_until(b'>', &mut shown).unwrap();
-        writeln!(stdin, "1").unwrap();
-        screen.read_until(b'>', &mut shown).unwrap();
-        let id = child.id().to_string();
+        let mut dialogue = Dialogue::start(&folder, &format!("{LABEL} --classes animal,money"));
+        dialogue.question();
+        dialogue.answer("1");
+        dialogue.question();
+        let id = dialogue.child.id().to_string();
         let kill = std::process::Command::new("kill")
             .args([signal, &id])
             .status();
         assert!(kill.unwrap().success());
-        let mut rest = String::new();
-        screen.read_to_string(&mut rest).unwrap();
+        // The keyboard stays: it is the signal that ends it.
+        assert_eq!(dialogue.child.wait().unwrap().code(), Some(130));
+        let (rest, outcome) = dialogue.end(signal);
         assert!(rest.contains("1 label in journal.jsonl"), "{rest}");
-        let outcome = Outcome::new(signal, child.wait_with_output().unwrap());
         assert_eq!(outcome.code, Some(130), "{outcome:#?}");
         outcome
             .says(&["interrupted; every answer is in journal.jsonl, and the same command goes on"]);
         assert_eq!(folder.read("journal.jsonl").lines().count(), 1);
-        drop(stdin);
     }
 }
 
@@ -250,15 +279,12 @@ fn kills_at_any_moment_lose_nothing() {
     folder.write("pool.txt", many);
     let mut acknowledged = 0;
     for round in 0..6 {
-        let mut child = folder
-            .command(&format!("{LABEL} --classes animal,money --strategy random"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        let screen = BufReader::new(child.stdout.take().unwrap());
+        let line = format!("{LABEL} --classes animal,money --strategy random");
+        let Dialogue {
+            mut child,
+            mut keys,
+            screen,
+        } = Dialogue::start(&folder, &line);
         let (told, said) = std::sync::mpsc::channel();
         let reader = std::thread::spawn(move || {
             let shown = screen.lines().map_while(Result::ok);
@@ -271,7 +297,7 @@ fn kills_at_any_moment_lose_nothing() {
             "{first}"
         );
         // All at once: it is at work when it is killed.
-        stdin.write_all("1\n2\n".repeat(20).as_bytes()).unwrap();
+        keys.write_all("1\n2\n".repeat(20).as_bytes()).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(3 * round));
         child.kill().unwrap();
         child.wait().unwrap();
@@ -376,28 +402,18 @@ fn descriptions_of_the_classes_say_something_from_the_start() {
 #[cfg(unix)]
 fn a_kill_loses_no_answer_and_a_cut_line_is_set_aside() {
     let folder = folder();
-    let mut child = folder
-        .command(&format!("{LABEL} --classes animal,money"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let mut screen = BufReader::new(child.stdout.take().unwrap());
-    let mut shown = Vec::new();
+    let mut dialogue = Dialogue::start(&folder, &format!("{LABEL} --classes animal,money"));
     for _ in 0..3 {
-        screen.read_until(b'>', &mut shown).unwrap();
-        writeln!(stdin, "1").unwrap();
+        dialogue.question();
+        dialogue.answer("1");
     }
-    screen.read_until(b'>', &mut shown).unwrap();
+    dialogue.question();
     // While it lives, nobody else labels into its journal.
     folder
         .run(LABEL)
         .failed(1)
         .says(&["in use by another process", "hint: end the other one"]);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    dialogue.kill();
     let journal = folder.read("journal.jsonl");
     assert_eq!(journal.lines().count(), 3);
     folder.write("journal.jsonl", format!("{journal}{{\"text\": \"the o"));
@@ -479,7 +495,7 @@ fn wrong_input_is_named() {
         .says(&["none.txt"]);
     label(&format!("{pool} --labels j.jsonl --strategy best"))
         .failed(2)
-        .says(&["q-learning or one of"]);
+        .says(&["`best` is no strategy", "q-learning"]);
     label(&format!(
         "{pool} --labels j.jsonl --strategy rep --policy p.json"
     ))
