@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::data::{Dataset, Example, LabelSet};
-use crate::encoder::{Encoder, EncoderIdentity, LayerMix, Note};
+use crate::encoder::{Encoder, EncoderIdentity, LayerMix, Note, TuneProgress, TunedLayers};
 use crate::head::{HeadKind, HeadOptions};
 use crate::matrix::Matrix;
 use crate::prompt::label_names;
 use crate::softmax::argmax;
+use crate::tune::Tune;
 use crate::vectors::VectorClassifier;
 
 /// How a classifier is fitted.
@@ -22,10 +23,17 @@ pub struct FitOptions {
     /// Whether the labels' names are prior examples, where they have words; default true. See
     /// [`label_names`].
     pub label_names: bool,
+    /// Whether the encoder's top layers are tuned first; default [`Tune::Auto`].
+    #[serde(default = "before_there_was_tuning")]
+    pub tune: Tune,
     /// The head and its training.
     pub head: HeadOptions,
     /// Of everything random; the same seed, data and machine give the same bytes. Default 42.
     pub seed: u64,
+}
+
+fn before_there_was_tuning() -> Tune {
+    Tune::Off
 }
 
 impl Default for FitOptions {
@@ -33,6 +41,7 @@ impl Default for FitOptions {
         Self {
             layers: None,
             label_names: true,
+            tune: Tune::Auto,
             head: HeadOptions::default(),
             seed: 42,
         }
@@ -41,7 +50,7 @@ impl Default for FitOptions {
 
 /// A text classifier learned from a few examples.
 pub struct FewShotClassifier {
-    encoder: Arc<Encoder>,
+    pub(crate) encoder: Arc<Encoder>,
     pub(crate) layers: LayerMix,
     pub(crate) vectors: VectorClassifier,
     pub(crate) options: FitOptions,
@@ -53,6 +62,8 @@ pub struct FewShotClassifier {
 /// How long the parts of a fit took; zero for a loaded classifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FitTiming {
+    /// Tuning the encoder.
+    pub tune: Duration,
     /// Embedding the examples.
     pub encode: Duration,
     /// Training and calibrating the head.
@@ -69,11 +80,25 @@ pub struct Predictions {
 }
 
 impl FewShotClassifier {
-    /// Embeds the examples and fits a head on them.
+    /// Tunes the encoder's top layers, embeds the examples and fits a head on them.
     ///
     /// # Errors
     /// If there is one label only, an option is out of range, or encoder or head fail.
     pub fn fit(encoder: Arc<Encoder>, dataset: &Dataset, options: &FitOptions) -> Result<Self> {
+        Self::fit_watched(encoder, dataset, options, &mut |_| ())
+    }
+
+    /// As [`FewShotClassifier::fit`]; `watch` is told how far the tuning has come, which is where the
+    /// time goes.
+    ///
+    /// # Errors
+    /// As `fit`.
+    pub fn fit_watched(
+        encoder: Arc<Encoder>,
+        dataset: &Dataset,
+        options: &FitOptions,
+        watch: &mut dyn FnMut(TuneProgress),
+    ) -> Result<Self> {
         dataset.check_trainable()?;
         options.head.validate()?;
         let layers = options
@@ -88,17 +113,25 @@ impl FewShotClassifier {
         };
         let all = dataset.examples().iter().chain(&names);
         let texts: Vec<&str> = all.map(|example| example.text.as_str()).collect();
-        let start = Instant::now();
-        let mut encoded = encoder.encode(&texts, &layers)?;
-        let encode = start.elapsed();
-        let prior = encoded.vectors.split_off(dataset.examples().len());
-        encoded
-            .notes
-            .retain(|note| note.text < dataset.examples().len());
         let prior_classes: Vec<usize> = names
             .iter()
             .filter_map(|example| labels.class(&example.label))
             .collect();
+        let start = Instant::now();
+        let encoder = match options.tune.options(&encoder, dataset, options.seed) {
+            Some(tuning) => {
+                let classes = [dataset.classes(), prior_classes.clone()].concat();
+                Arc::new(encoder.tune(&texts, &classes, &tuning, watch)?)
+            }
+            None => encoder,
+        };
+        let tune = start.elapsed();
+        let mut encoded = encoder.encode(&texts, &layers)?;
+        let encode = start.elapsed() - tune;
+        let prior = encoded.vectors.split_off(dataset.examples().len());
+        encoded
+            .notes
+            .retain(|note| note.text < dataset.examples().len());
         let vectors = VectorClassifier::fit(
             &encoded.vectors,
             &dataset.classes(),
@@ -108,8 +141,9 @@ impl FewShotClassifier {
             options.seed,
         )?;
         let timing = FitTiming {
+            tune,
             encode,
-            head: start.elapsed() - encode,
+            head: start.elapsed() - tune - encode,
         };
         let (examples, notes) = (dataset.examples().to_vec(), encoded.notes);
         Ok(Self {
@@ -146,6 +180,12 @@ impl FewShotClassifier {
     #[must_use]
     pub fn labels(&self) -> &LabelSet {
         self.vectors.labels()
+    }
+
+    /// The layers of its encoder that were tuned, if any.
+    #[must_use]
+    pub fn tuned(&self) -> Option<&TunedLayers> {
+        self.encoder.tuned()
     }
 
     /// Which encoder it uses.

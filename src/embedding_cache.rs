@@ -189,7 +189,10 @@ impl EmbeddingKey {
     pub fn new(encoder: &Encoder, layers: &LayerMix) -> Result<Self, EncoderError> {
         Ok(Self {
             version: VERSION,
-            weights: encoder.identity().sha256.clone(),
+            weights: match &encoder.identity().tuned {
+                Some(tuned) => format!("{} {tuned}", encoder.identity().sha256),
+                None => encoder.identity().sha256.clone(),
+            },
             settings: encoder.settings_sha256().to_owned(),
             precision: encoder.precision(),
             layers: layers.indices(encoder.layers())?,

@@ -55,8 +55,10 @@ pub mod report;
 pub mod saved;
 mod softmax;
 pub mod support;
+pub mod tune;
 pub mod vectors;
 
 pub use calibration::Calibration;
 pub use classifier::{FewShotClassifier, FitOptions};
 pub use error::{Error, Result};
+pub use tune::Tune;

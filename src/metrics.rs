@@ -83,15 +83,7 @@ impl Report {
     /// - `labels`: names of all classes that occur, at least `ways`
     #[must_use]
     pub fn new(probabilities: &Matrix, truth: &[usize], labels: &[String], seed: u64) -> Self {
-        let outcome = |(row, &truth): (&[f32], &usize)| {
-            let given = argmax(row);
-            Outcome {
-                truth,
-                given,
-                confidence: f64::from(row[given]),
-            }
-        };
-        let outcomes: Vec<Outcome> = probabilities.iter_rows().zip(truth).map(outcome).collect();
+        let outcomes = outcomes(probabilities, truth);
         let value = Figures::of(&outcomes, labels.len());
         let mut random = Random::new(seed);
         let samples: Vec<Figures> = (0..RESAMPLES)
@@ -122,6 +114,28 @@ impl Report {
             confusion: value.confusion.clone(),
         }
     }
+}
+
+/// Accuracy and expected calibration error alone, without intervals; arguments as those of
+/// [`Report::new`].
+#[must_use]
+pub fn accuracy_and_calibration(probabilities: &Matrix, truth: &[usize]) -> (f64, f64) {
+    let outcomes = outcomes(probabilities, truth);
+    let right = |outcome: &&Outcome| outcome.truth == outcome.given;
+    let right = outcomes.iter().filter(right).count();
+    (ratio(right, outcomes.len()), calibration_error(&outcomes))
+}
+
+fn outcomes(probabilities: &Matrix, truth: &[usize]) -> Vec<Outcome> {
+    let outcome = |(row, &truth): (&[f32], &usize)| {
+        let given = argmax(row);
+        Outcome {
+            truth,
+            given,
+            confidence: f64::from(row[given]),
+        }
+    };
+    probabilities.iter_rows().zip(truth).map(outcome).collect()
 }
 
 fn resample(outcomes: &[Outcome], random: &mut Random) -> Vec<Outcome> {

@@ -1,10 +1,12 @@
 //! `fewshot classify`: learn from examples and label texts, in one go.
 
 use fewshot::classifier::FewShotClassifier;
+use fewshot::encoder::TunedLayers;
 
 use super::context::Context;
 use super::failure::Failure;
 use super::options::{Examples, Fit, Stream};
+use super::progress::TuningBar;
 use super::{output, predict, stream};
 
 /// Learn from a few labelled examples and label texts with them.
@@ -40,7 +42,12 @@ pub fn fit(
     let options = fit.options(context.common.seed, Some(examples))?;
     let dataset = examples.read()?;
     let encoder = context.encoder()?;
-    let classifier = FewShotClassifier::fit(encoder, &dataset, &options)?;
+    let mut bar = TuningBar::new(context.common.quiet);
+    let classifier =
+        FewShotClassifier::fit_watched(encoder, &dataset, &options, &mut |progress| {
+            bar.show(progress);
+        })?;
+    drop(bar);
     report(&classifier, dataset.examples().len(), context);
     Ok(classifier)
 }
@@ -49,9 +56,11 @@ fn report(classifier: &FewShotClassifier, examples: usize, context: &Context) {
     let timing = classifier.timing();
     context.verbose(|| {
         format!(
-            "{} of {} embedded in {:.2} s, {} head trained in {:.2} s",
+            "{} of {}: {} tuned in {:.2} s, embedded in {:.2} s, {} head trained in {:.2} s",
             output::count(examples, "example"),
             output::count(classifier.labels().len(), "label"),
+            output::count(classifier.tuned().map_or(0, TunedLayers::count), "layer"),
+            timing.tune.as_secs_f64(),
             timing.encode.as_secs_f64(),
             classifier.head_kind().name(),
             timing.head.as_secs_f64()

@@ -11,6 +11,7 @@ use fewshot::embedding_cache::{CacheError, CacheOptions};
 use fewshot::encoder::{LayerMix, Precision};
 use fewshot::head::{HeadError, HeadKind, HeadOptions, LinearOptions, MlpOptions, Start};
 use fewshot::prompt::Prompt;
+use fewshot::tune::Tune;
 
 use super::failure::Failure;
 use super::output;
@@ -181,6 +182,10 @@ pub struct Fit {
     /// prototype (nearest class mean) [default: mlp; prototype with --prompt alone]
     #[arg(long, value_name = "KIND")]
     pub head: Option<HeadKind>,
+    /// Tune the encoder's top layers on the examples first: auto (the upper half, up to 1,000
+    /// examples), off, or a number of layers [default: auto; off with --prompt alone]
+    #[arg(long, value_name = "N|auto|off")]
+    pub tune: Option<Tune>,
     /// Hidden layers whose vectors are averaged: last, all, 6-12, 3,6 [default: the upper half]
     #[arg(long, value_name = "LAYERS")]
     pub layers: Option<LayerMix>,
@@ -233,10 +238,10 @@ impl Fit {
             strength: self.strength.unwrap_or(linear.strength),
             ..linear
         };
-        let usual = if examples.is_some_and(Examples::zero_shot) {
-            HeadKind::Prototype
+        let (usual, tune) = if examples.is_some_and(Examples::zero_shot) {
+            (HeadKind::Prototype, Tune::Off)
         } else {
-            HeadKind::default()
+            (HeadKind::default(), Tune::Auto)
         };
         let head = HeadOptions {
             kind: self.head.unwrap_or(usual),
@@ -247,6 +252,7 @@ impl Fit {
         Ok(FitOptions {
             layers: self.layers.clone(),
             label_names: !self.no_label_names && examples.is_none_or(|e| e.prompt.is_empty()),
+            tune: self.tune.unwrap_or(tune),
             head,
             seed,
         })

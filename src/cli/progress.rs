@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fewshot::data::Source;
+use fewshot::encoder::TuneProgress;
 use fewshot::hub::{Progress, ProgressFn};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -117,6 +118,25 @@ impl Steps {
     /// So many steps are done in all.
     pub fn set(&self, steps: usize) {
         self.bar.set_position(steps as u64);
+    }
+}
+
+/// How far tuning has come; it knows the number of steps with the first of them.
+pub struct TuningBar {
+    quiet: bool,
+    steps: Option<Steps>,
+}
+
+impl TuningBar {
+    pub fn new(quiet: bool) -> Self {
+        Self { quiet, steps: None }
+    }
+
+    pub fn show(&mut self, progress: TuneProgress) {
+        let quiet = self.quiet;
+        self.steps
+            .get_or_insert_with(|| Steps::new("learning".to_owned(), progress.steps, quiet))
+            .set(progress.done);
     }
 }
 

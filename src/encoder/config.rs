@@ -227,6 +227,16 @@ fn read_pooling(dir: &Path, modules: &[Module]) -> Result<Pooling, EncoderError>
 }
 
 impl TransformerConfig {
+    /// Numbers of one attention head.
+    pub fn head_width(&self) -> usize {
+        self.width / self.heads
+    }
+
+    /// What a product of a query and a key is multiplied by.
+    pub fn attention_scale(&self) -> f32 {
+        1.0 / (self.head_width() as f32).sqrt()
+    }
+
     fn read(path: &Path) -> Result<Self, EncoderError> {
         let raw: RawConfig = read(path)?;
         let architecture = match raw.model_type.as_str() {

@@ -22,12 +22,21 @@ const VALUES_PER_TASK: usize = 16_384;
 /// Applies an activation to every value.
 pub(super) fn activate(x: &mut [f32], activation: Activation) {
     let map = match activation {
-        Activation::Gelu => gelu,
-        Activation::GeluTanh => gelu_tanh,
-        Activation::Relu => |value: f32| value.max(0.0),
+        Activation::Gelu => gelu_all,
+        Activation::GeluTanh => |values: &mut [f32]| map(values, gelu_tanh),
+        Activation::Relu => |values: &mut [f32]| map(values, |value| value.max(0.0)),
     };
-    x.par_chunks_mut(VALUES_PER_TASK)
-        .for_each(|values| values.iter_mut().for_each(|value| *value = map(*value)));
+    x.par_chunks_mut(VALUES_PER_TASK).for_each(map);
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw", "x86_64+avx2+fma"))]
+fn gelu_all(values: &mut [f32]) {
+    map(values, gelu);
+}
+
+#[inline(always)]
+fn map(values: &mut [f32], map: impl Fn(f32) -> f32) {
+    values.iter_mut().for_each(|value| *value = map(*value));
 }
 
 /// The activation between the two layers of the feed-forward part.
@@ -120,7 +129,7 @@ fn sum_map(row: &[f32], map: impl Fn(f32) -> f32) -> f32 {
 /// eˣ to about 2e-7 relative, in operations that vectorise (Cephes' `expf`: x = n·ln 2 + r, a
 /// polynomial in r, n added to the exponent).
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     /// Adding 1.5·2²³ rounds to an integer that then stands in the low bits.
     const ROUND: f32 = 12_582_912.0;
     // NaN must stay NaN: `clamp` keeps it.

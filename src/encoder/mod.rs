@@ -6,14 +6,16 @@
 mod config;
 mod kernels;
 mod layer_mix;
+mod layer_tensors;
 mod pooling;
 mod transformer;
+mod tuning;
 mod weights;
 mod windows;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -21,6 +23,7 @@ use sha2::{Digest, Sha256};
 pub use crate::kernels::Precision;
 pub use config::{Architecture, Pooling};
 pub use layer_mix::LayerMix;
+pub use tuning::{TuneOptions, TuneProgress, TunedLayers};
 pub use windows::MAX_TEXT_BYTES;
 
 use crate::hub::{ModelFiles, hex};
@@ -157,6 +160,9 @@ pub struct EncoderIdentity {
     /// do, so that a classifier may be used in another precision than it was trained in.
     #[serde(default = "before_there_was_a_choice")]
     pub precision: Precision,
+    /// sha256 of the layers that were tuned, hexadecimal; none for an encoder as it was loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuned: Option<String>,
 }
 
 fn before_there_was_a_choice() -> Precision {
@@ -168,8 +174,11 @@ pub struct Encoder {
     identity: EncoderIdentity,
     settings_sha256: String,
     config: ModelConfig,
-    windows: Windows,
+    windows: Arc<Windows>,
     transformer: Transformer,
+    /// Where the weights of layers that are tuned are read again.
+    weights: PathBuf,
+    tuned: Option<Arc<TunedLayers>>,
     /// Memory of the last batch, for the next call; a call that finds it taken makes its own.
     spare: Mutex<Workspace>,
 }
@@ -225,13 +234,16 @@ impl Encoder {
             revision: files.commit.clone(),
             sha256: files.weights_sha256.clone(),
             precision,
+            tuned: None,
         };
         Ok(Self {
             identity,
             settings_sha256,
             config,
-            windows,
+            windows: Arc::new(windows),
             transformer,
+            weights: files.weights.clone(),
+            tuned: None,
             spare: Mutex::default(),
         })
     }

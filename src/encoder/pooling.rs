@@ -20,6 +20,29 @@ pub(super) fn pool(pooling: Pooling, hidden: &[f32], out: &mut [f32]) {
     }
 }
 
+/// The gradient of the token vectors, written to `out`, from that of the pooled vector, `slope`.
+pub(super) fn pool_gradient(pooling: Pooling, hidden: &[f32], slope: &[f32], out: &mut [f32]) {
+    let width = slope.len();
+    out.fill(0.0);
+    match pooling {
+        Pooling::Cls => out[..width].copy_from_slice(slope),
+        Pooling::Mean => {
+            let weight = 1.0 / (hidden.len() / width) as f32;
+            for token in out.chunks_exact_mut(width) {
+                add_scaled(token, slope, weight);
+            }
+        }
+        Pooling::Max => {
+            for (column, &slope) in slope.iter().enumerate() {
+                let places = (column..hidden.len()).step_by(width);
+                let first_largest =
+                    |best: usize, at: usize| if hidden[at] > hidden[best] { at } else { best };
+                out[places.reduce(first_largest).unwrap_or(column)] = slope;
+            }
+        }
+    }
+}
+
 fn mean(hidden: &[f32], out: &mut [f32]) {
     out.fill(0.0);
     let weight = 1.0 / (hidden.len() / out.len()) as f32;

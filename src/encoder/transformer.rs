@@ -10,28 +10,35 @@
 //! `modeling_mpnet.py` for names and constants.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::EncoderError;
 use super::config::{Architecture, TransformerConfig};
 use super::kernels::{Activation, LayerNorm, activate, add_bias, layer_norm, softmax_row};
+use super::layer_tensors::LayerParts;
 use super::weights::{Values, Weights};
 use crate::kernels::{Epilogue, PackedWeights, Precision, Scratch, linear};
 use crate::matmul::{Threads, View, matmul, matmul_scaled};
 
-/// The weights of one encoder, ready to run.
+/// The weights of one encoder, ready to run. A clone shares them.
+#[derive(Clone)]
 pub(super) struct Transformer {
-    config: TransformerConfig,
+    pub config: TransformerConfig,
+    embeddings: Arc<Embeddings>,
+    layers: Vec<Arc<Layer>>,
+    relative: Option<Arc<RelativeBias>>,
+}
+
+struct Embeddings {
     words: Values,
     positions: Values,
     token_type: Option<Values>,
     norm: Norm,
-    layers: Vec<Layer>,
-    relative: Option<RelativeBias>,
 }
 
-struct Layer {
+pub(super) struct Layer {
     /// Queries, keys and values side by side.
     projection: Linear,
     output: Linear,
@@ -65,12 +72,21 @@ pub(super) struct Workspace {
 }
 
 /// The names of a family's tensors inside `encoder.layer.N.`, in the order of [`Layer`].
-struct Names {
-    query: &'static str,
-    key: &'static str,
-    value: &'static str,
-    output: &'static str,
-    attention_norm: &'static str,
+pub(super) struct Names {
+    pub query: &'static str,
+    pub key: &'static str,
+    pub value: &'static str,
+    pub output: &'static str,
+    pub attention_norm: &'static str,
+}
+
+impl Names {
+    pub fn of(architecture: Architecture) -> Self {
+        match architecture {
+            Architecture::Bert => BERT,
+            Architecture::Mpnet => MPNET,
+        }
+    }
 }
 
 const BERT: Names = Names {
@@ -106,7 +122,7 @@ impl Transformer {
         let width = config.width;
         let table =
             |name: &str, rows| weights.tensor(&format!("embeddings.{name}.weight"), &[rows, width]);
-        Ok(Self {
+        let embeddings = Embeddings {
             words: table("word_embeddings", config.vocabulary)?,
             positions: table("position_embeddings", config.positions)?,
             token_type: match config.architecture {
@@ -114,11 +130,14 @@ impl Transformer {
                 Architecture::Mpnet => None,
             },
             norm: load.norm("embeddings.LayerNorm")?,
+        };
+        Ok(Self {
+            embeddings: Arc::new(embeddings),
             layers: (0..config.layers)
                 .into_par_iter()
-                .map(|index| load.layer(index))
+                .map(|index| load.layer(index).map(Arc::new))
                 .collect::<Result<_, _>>()?,
-            relative: load.relative_bias()?,
+            relative: load.relative_bias()?.map(Arc::new),
             config,
         })
     }
@@ -147,20 +166,26 @@ impl Transformer {
 
     fn embed(&self, texts: &[&[u32]], hidden: &mut [f32]) {
         let width = self.config.width;
+        let Embeddings {
+            words,
+            positions,
+            token_type,
+            norm,
+        } = &*self.embeddings;
         let places = texts
             .iter()
             .flat_map(|ids| ids.iter().zip(self.config.positions_of(ids)));
         for (out, (&id, position)) in hidden.chunks_exact_mut(width).zip(places) {
-            let word = &self.words[id as usize * width..][..width];
-            let place = &self.positions[position * width..][..width];
+            let word = &words[id as usize * width..][..width];
+            let place = &positions[position * width..][..width];
             for ((out, &word), &place) in out.iter_mut().zip(word).zip(place) {
                 *out = word + place;
             }
         }
-        if let Some(token_type) = &self.token_type {
+        if let Some(token_type) = token_type {
             add_bias(hidden, &token_type[..width]);
         }
-        layer_norm(hidden, &self.norm.view());
+        layer_norm(hidden, &norm.view());
     }
 
     fn run_layer(&self, layer: &Layer, texts: &[&[u32]], space: &mut Workspace) {
@@ -186,7 +211,7 @@ impl Transformer {
     }
 
     /// Softmax attention text by text: `context` is `[tokens, width]`, head beside head.
-    fn attend(&self, texts: &[&[u32]], projected: &[f32], context: &mut [f32]) {
+    pub fn attend(&self, texts: &[&[u32]], projected: &[f32], context: &mut [f32]) {
         let width = self.config.width;
         let mut tasks = Vec::with_capacity(texts.len());
         let (mut projected, mut context) = (projected, context);
@@ -206,37 +231,76 @@ impl Transformer {
     }
 
     fn attend_head(&self, head: usize, task: &mut Attention, scores: &mut Vec<f32>) {
-        let (width, size) = (self.config.width, self.config.width / self.config.heads);
+        let width = self.config.width;
         let (queries, tokens) = (task.out.len() / width, task.projected.len() / (3 * width));
-        let part = |index: usize, first: usize, rows: usize| {
-            let from = (first * 3 + index) * width + head * size;
-            View::strided(&task.projected[from..], rows, size, 3 * width)
-        };
+        self.probabilities(head, task.projected, task.first, queries, scores);
+        matmul(
+            &mut task.out[head * self.config.head_width()..],
+            width,
+            View::dense(scores, tokens),
+            self.part(VALUES, head, task.projected, 0, tokens),
+            Threads::One,
+        );
+    }
+
+    /// How much each of `queries` tokens from `first` on attends to each token of its text:
+    /// `scores` becomes `[queries, tokens]`, each row of sum 1. `projected` is the whole text's.
+    pub fn probabilities(
+        &self,
+        head: usize,
+        projected: &[f32],
+        first: usize,
+        queries: usize,
+        scores: &mut Vec<f32>,
+    ) {
+        let tokens = projected.len() / (3 * self.config.width);
         scores.resize(queries * tokens, 0.0);
-        let scale = 1.0 / (size as f32).sqrt();
         matmul_scaled(
             scores,
             tokens,
-            part(0, task.first, queries),
-            part(1, 0, tokens).transposed(),
-            scale,
+            self.part(QUERIES, head, projected, first, queries),
+            self.part(KEYS, head, projected, 0, tokens).transposed(),
+            self.config.attention_scale(),
             Threads::One,
         );
         for (query, row) in scores.chunks_exact_mut(tokens).enumerate() {
             if let Some(relative) = &self.relative {
-                relative.add(head, task.first + query, row);
+                relative.add(head, first + query, row);
             }
             softmax_row(row);
         }
-        matmul(
-            &mut task.out[head * size..],
-            width,
-            View::dense(scores, tokens),
-            part(2, 0, tokens),
-            Threads::One,
-        );
+    }
+
+    /// A head's queries, keys or values of some tokens, `[rows, head width]`.
+    pub fn part<'p>(
+        &self,
+        part: usize,
+        head: usize,
+        projected: &'p [f32],
+        first: usize,
+        rows: usize,
+    ) -> View<'p, f32> {
+        let width = self.config.width;
+        let size = self.config.head_width();
+        let from = (first * 3 + part) * width + head * size;
+        View::strided(&projected[from..], rows, size, 3 * width)
+    }
+
+    /// The same encoder with other layers on top.
+    pub fn with_top(&self, top: Vec<Layer>) -> Self {
+        let mut changed = self.clone();
+        changed.layers.truncate(self.layers.len() - top.len());
+        changed.layers.extend(top.into_iter().map(Arc::new));
+        changed
     }
 }
+
+/// Where queries, keys and values lie in a projected token.
+pub(super) const QUERIES: usize = 0;
+/// See [`QUERIES`].
+pub(super) const KEYS: usize = 1;
+/// See [`QUERIES`].
+pub(super) const VALUES: usize = 2;
 
 /// The attention of some of a text's tokens to all of them.
 struct Attention<'a> {
@@ -267,6 +331,34 @@ impl<'a> Attention<'a> {
             out,
         };
         out.chunks_mut(queries * width).enumerate().map(part)
+    }
+}
+
+impl Layer {
+    /// Packs the linear layers.
+    pub fn pack(parts: &LayerParts, config: &TransformerConfig, precision: Precision) -> Self {
+        let linear = |[weights, bias]: [&[f32]; 2]| Linear {
+            weights: PackedWeights::pack(
+                weights,
+                bias.len(),
+                weights.len() / bias.len(),
+                precision,
+            ),
+            bias: bias.to_vec(),
+        };
+        let norm = |[weight, bias]: [&[f32]; 2]| Norm {
+            weight: Values::Owned(weight.to_vec()),
+            bias: Values::Owned(bias.to_vec()),
+            epsilon: config.epsilon,
+        };
+        Self {
+            projection: linear(parts.projection),
+            output: linear(parts.output),
+            attention_norm: norm(parts.attention_norm),
+            up: linear(parts.up),
+            down: linear(parts.down),
+            norm: norm(parts.norm),
+        }
     }
 }
 
@@ -391,10 +483,7 @@ impl Loader<'_> {
     }
 
     fn layer(&self, index: usize) -> Result<Layer, EncoderError> {
-        let names = match self.config.architecture {
-            Architecture::Bert => BERT,
-            Architecture::Mpnet => MPNET,
-        };
+        let names = Names::of(self.config.architecture);
         let (width, inner) = (self.config.width, self.config.inner);
         let name = |part: &str| format!("encoder.layer.{index}.{part}");
         let projection = [names.query, names.key, names.value].map(name);

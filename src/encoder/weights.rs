@@ -11,6 +11,8 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, SafeTensors, TensorInfo};
 
 use super::EncoderError;
+use super::config::TransformerConfig;
+use super::layer_tensors::{LayerTensor, layer_tensors};
 
 /// A mapped weight file.
 pub(super) struct Weights {
@@ -134,6 +136,19 @@ impl Weights {
             });
         }
         self.values(&name, info)
+    }
+
+    /// All values of layer `index`, in the order of [`layer_tensors`].
+    pub fn layer(
+        &self,
+        config: &TransformerConfig,
+        index: usize,
+    ) -> Result<Vec<f32>, EncoderError> {
+        let mut values = Vec::new();
+        for LayerTensor { name, shape, .. } in layer_tensors(config, index) {
+            values.extend_from_slice(&self.tensor(&name, &shape)?);
+        }
+        Ok(values)
     }
 
     fn values(&self, name: &str, info: &TensorInfo) -> Result<Values, EncoderError> {

@@ -78,8 +78,14 @@ pub(super) const ERF_Q: [f32; 5] = [
 /// `x · Φ(x)`, off by at most 1e-6, and by 3e-7 · |x| where that is more.
 #[inline(always)]
 pub(crate) fn gelu(x: f32) -> f32 {
+    x * normal_share(x)
+}
+
+/// `Φ(x)`: the share of the standard normal distribution below `x`.
+#[inline(always)]
+pub(crate) fn normal_share(x: f32) -> f32 {
     let t = (x * std::f32::consts::FRAC_1_SQRT_2).clamp(-4.0, 4.0);
     let square = t * t;
     let horner = |powers: &[f32]| powers.iter().fold(0.0, |sum, power| sum * square + power);
-    0.5 * x + 0.5 * x * (t * horner(&ERF_P) / horner(&ERF_Q))
+    0.5 + 0.5 * (t * horner(&ERF_P) / horner(&ERF_Q))
 }

@@ -38,7 +38,7 @@ use quantise::{Columns, QuantisedRow, quantise_row, quantise_weights};
 use schedule::Plan;
 
 pub use epilogue::Epilogue;
-pub(crate) use epilogue::gelu;
+pub(crate) use epilogue::{gelu, normal_share};
 
 /// Rows that one task converts: enough to outweigh the hand-over.
 const ROWS_PER_TASK: usize = 16;
@@ -121,6 +121,37 @@ impl PackedWeights {
     #[must_use]
     pub fn pack(weights: &[f32], outputs: usize, inputs: usize, precision: Precision) -> Self {
         Self::pack_smoothed(weights, outputs, inputs, precision, None)
+    }
+
+    /// Packs the transpose of `values`, `[inputs, outputs]` row by row; f32 and bf16 only.
+    ///
+    /// # Panics
+    /// As `pack`, and for int8.
+    #[must_use]
+    pub fn pack_transposed(
+        values: &[f32],
+        outputs: usize,
+        inputs: usize,
+        precision: Precision,
+    ) -> Self {
+        assert!(outputs > 0 && inputs > 0, "an empty weight matrix");
+        assert_eq!(values.len(), outputs * inputs, "size of a weight matrix");
+        let kind = match precision {
+            Precision::F32 if !precision.has_kernel() => {
+                let column = |output| values.iter().skip(output).step_by(outputs);
+                Kind::Plain((0..outputs).flat_map(column).copied().collect())
+            }
+            Precision::F32 => Kind::F32(Panels::pack_transposed(values, outputs, 1, |value, _| {
+                value.to_bits()
+            })),
+            Precision::Bf16 => Kind::Bf16(Panels::pack_transposed(values, outputs, 2, pair)),
+            Precision::Int8 => panic!("int8 weights are not packed transposed"),
+        };
+        Self {
+            outputs,
+            inputs,
+            kind,
+        }
     }
 
     /// As [`pack`](Self::pack), with a divisor for each input channel: int8 quantises `x[j] /

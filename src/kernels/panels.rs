@@ -46,6 +46,43 @@ impl Panels {
         Self { lines, steps }
     }
 
+    /// Of the transpose of `values`, `[inputs, outputs]`. `encode` makes a word of an output's weights
+    /// for the one or two inputs of a step; what is not there is 0.
+    pub fn pack_transposed(
+        values: &[f32],
+        outputs: usize,
+        group: usize,
+        encode: impl Fn(f32, f32) -> u32 + Sync,
+    ) -> Self {
+        let steps = (values.len() / outputs).div_ceil(group);
+        let count = outputs.div_ceil(WIDTH);
+        let mut lines = vec![Line([0; LANES]); count * steps * WIDTH / LANES];
+        lines
+            .par_chunks_mut(steps * WIDTH / LANES)
+            .enumerate()
+            .for_each(|(panel, lines)| {
+                let columns = panel * WIDTH..((panel + 1) * WIDTH).min(outputs);
+                let steps = words_mut(lines).chunks_exact_mut(WIDTH);
+                for (words, rows) in steps.zip(values.chunks(group * outputs)) {
+                    let first = &rows[columns.clone()];
+                    match rows.get(outputs..).and_then(|row| row.get(columns.clone())) {
+                        Some(second) if group == 2 => {
+                            let pairs = first.iter().zip(second);
+                            for (word, (&low, &high)) in words.iter_mut().zip(pairs) {
+                                *word = encode(low, high);
+                            }
+                        }
+                        _ => {
+                            for (word, &value) in words.iter_mut().zip(first) {
+                                *word = encode(value, 0.0);
+                            }
+                        }
+                    }
+                }
+            });
+        Self { lines, steps }
+    }
+
     /// Words from one row of activations or one panel's column.
     pub fn steps(&self) -> usize {
         self.steps

@@ -1,5 +1,5 @@
-//! A classifier on disk: a folder of `classifier.json`, `head.safetensors`, `examples.jsonl` and
-//! a model card.
+//! A classifier on disk: a folder of `classifier.json`, `head.safetensors`, `examples.jsonl`, the
+//! encoder's layers if some were tuned (`tuned.safetensors`, bf16) and a model card.
 //!
 //! The folder appears whole or not at all: it is written under a temporary name beside its place,
 //! synced and renamed. `classifier.json` holds the sha256 of the other parts, so that a damaged
@@ -31,13 +31,16 @@ use crate::vectors::VectorClassifier;
 const MANIFEST: &str = "classifier.json";
 const HEAD: &str = "head.safetensors";
 const EXAMPLES: &str = "examples.jsonl";
+const TUNED: &str = "tuned.safetensors";
 const CARD: &str = "README.md";
 /// All that a classifier's folder may hold.
-const PARTS: [&str; 4] = [MANIFEST, HEAD, EXAMPLES, CARD];
+const PARTS: [&str; 5] = [MANIFEST, HEAD, EXAMPLES, TUNED, CARD];
 /// What marks the folder as ours.
 const FORMAT: &str = "fewshot-classifier";
-/// The layout that this version writes, and the newest that it reads.
-const VERSION: u64 = 1;
+/// The newest layout that this version reads.
+const VERSION: u64 = 2;
+/// The layout without tuned layers, which the first version reads too.
+const VERSION_FROZEN: u64 = 1;
 
 /// `classifier.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -104,6 +107,13 @@ impl FewShotClassifier {
         if options.examples {
             parts.push((EXAMPLES, example_lines(&self.examples)));
         }
+        let tuned = self.encoder.tuned_bytes();
+        let failed = |error: safetensors::SafeTensorError| {
+            SaveError::damaged(Path::new(TUNED), error.to_string())
+        };
+        if let Some(bytes) = tuned.map_err(failed)? {
+            parts.push((TUNED, bytes));
+        }
         let mut files = BTreeMap::new();
         for (name, bytes) in &parts {
             write_synced(&dir.join(name), bytes)?;
@@ -126,7 +136,10 @@ impl FewShotClassifier {
         }
         Manifest {
             format: FORMAT.to_owned(),
-            version: VERSION,
+            version: match self.tuned() {
+                Some(_) => VERSION,
+                None => VERSION_FROZEN,
+            },
             fewshot: env!("CARGO_PKG_VERSION").to_owned(),
             labels: self.labels().names().to_vec(),
             encoder: self.encoder().clone(),
@@ -162,6 +175,8 @@ pub struct SavedClassifier {
     manifest: Manifest,
     vectors: VectorClassifier,
     examples: Vec<Example>,
+    /// The bytes of [`TUNED`].
+    tuned: Option<Vec<u8>>,
 }
 
 impl SavedClassifier {
@@ -179,11 +194,16 @@ impl SavedClassifier {
             true => read_examples(dir, &manifest)?,
             false => Vec::new(),
         };
+        let tuned = match &manifest.encoder.tuned {
+            Some(_) => Some(read_part(dir, TUNED, &manifest)?),
+            None => None,
+        };
         Ok(Self {
             dir: dir.to_owned(),
             manifest,
             vectors,
             examples,
+            tuned,
         })
     }
 
@@ -217,6 +237,10 @@ impl SavedClassifier {
             .into());
         }
         layers.indices(encoder.layers())?;
+        let encoder = match self.tuned {
+            Some(bytes) => Arc::new(with_tuned(&encoder, &bytes, &self.dir.join(TUNED))?),
+            None => encoder,
+        };
         Ok(FewShotClassifier::from_parts(
             encoder,
             layers,
@@ -225,6 +249,11 @@ impl SavedClassifier {
             self.examples,
         ))
     }
+}
+
+fn with_tuned(encoder: &Encoder, bytes: &[u8], path: &Path) -> Result<Encoder, SaveError> {
+    let encoder = encoder.with_tuned_bytes(bytes);
+    encoder.map_err(|reason| SaveError::damaged(path, reason))
 }
 
 fn read_manifest(dir: &Path) -> Result<Manifest, SaveError> {

@@ -51,6 +51,8 @@ fn a_row_for_each_number_of_shots_and_head() {
             "config",
             "accuracy",
             "difference",
+            "calibration",
+            "error",
             "fit",
             "predict"
         ]

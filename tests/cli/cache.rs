@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::{EXAMPLES, Folder, Outcome, example_lines};
 
 const BENCHMARK: &str = "benchmark --train few.jsonl --test few.jsonl --shots 2 --seeds 6 \
-    --heads linear,prototype --json";
+    --heads linear,prototype --tune off --json";
 /// The examples and three texts for each of the two labels' names.
 const TEXTS: usize = EXAMPLES.len() + 6;
 

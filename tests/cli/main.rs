@@ -17,3 +17,4 @@ mod simulate;
 mod support;
 mod terminal;
 mod train_predict;
+mod tune;

@@ -2,21 +2,24 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use fewshot::data::{Dataset, Example};
+use fewshot::data::{Dataset, Example, LabelSet};
 use fewshot::encoder::{Encoder, LayerMix};
 use fewshot::matrix::Matrix;
+use fewshot::metrics::accuracy_and_calibration;
 use fewshot::prompt::label_names;
 use fewshot::vectors::VectorClassifier;
+use fewshot::{FewShotClassifier, FitOptions, Tune};
 
-use super::report::Row;
+use super::report::{Outcome, Row};
 use super::{Caching, Config, Context, Failure, Set};
 use crate::cli::progress::Steps;
 
 /// What every set of a benchmark shares.
 pub struct Bench<'a> {
-    pub encoder: &'a Encoder,
+    pub encoder: &'a Arc<Encoder>,
     pub configs: &'a [Config],
     caching: &'a Caching,
     context: &'a Context,
@@ -25,7 +28,7 @@ pub struct Bench<'a> {
 impl<'a> Bench<'a> {
     /// Checks that the encoder has the layers of every configuration.
     pub fn new(
-        encoder: &'a Encoder,
+        encoder: &'a Arc<Encoder>,
         configs: &'a [Config],
         caching: &'a Caching,
         context: &'a Context,
@@ -58,8 +61,12 @@ impl<'a> Bench<'a> {
         for (shots, draws) in &set.draws {
             for config in self.configs {
                 let trial = Trial {
+                    encoder: self.encoder,
                     texts: &texts,
-                    vectors: &spaces[&self.layers(config).to_string()],
+                    vectors: match config.options.tune {
+                        Tune::Off => spaces.get(&self.layers(config).to_string()),
+                        _ => None,
+                    },
                     names: if config.options.label_names {
                         &names
                     } else {
@@ -74,10 +81,11 @@ impl<'a> Bench<'a> {
         Ok(rows)
     }
 
-    /// The vectors of all texts for each choice of layers.
+    /// The vectors of all texts for each choice of layers of an encoder that is not tuned.
     fn spaces(&self, texts: &Texts) -> Result<HashMap<String, Matrix>, Failure> {
         let mut spaces = HashMap::new();
-        for config in self.configs {
+        let frozen = |config: &&Config| config.options.tune == Tune::Off;
+        for config in self.configs.iter().filter(frozen) {
             let layers = self.layers(config);
             if let Entry::Vacant(place) = spaces.entry(layers.to_string()) {
                 place.insert(self.embed(texts, &layers)?);
@@ -141,9 +149,10 @@ impl<'t> Texts<'t> {
 
 /// One configuration on one set.
 struct Trial<'a> {
+    encoder: &'a Arc<Encoder>,
     texts: &'a Texts<'a>,
-    /// A row for each of the texts.
-    vectors: &'a Matrix,
+    /// A row for each of the texts; none if every draw tunes its own encoder.
+    vectors: Option<&'a Matrix>,
     names: &'a [Example],
     config: &'a Config,
     test: &'a Dataset,
@@ -158,28 +167,73 @@ impl Trial<'_> {
         steps: &mut Steps,
     ) -> Result<Row, Failure> {
         let mut row = Row::new(set, shots, &self.config.name);
-        let test = self.texts.select(self.vectors, self.test.examples());
+        let test = self
+            .vectors
+            .map(|vectors| (vectors, self.texts.select(vectors, self.test.examples())));
         for (draw, dataset) in draws.iter().enumerate() {
-            let start = Instant::now();
-            let classifier = self.fit(dataset, draw as u64)?;
-            row.fit_seconds.push(start.elapsed().as_secs_f64());
-            let start = Instant::now();
-            let given = classifier.predict(&test)?;
-            row.predict_seconds.push(start.elapsed().as_secs_f64());
-            row.accuracies.push(self.accuracy(&given, &classifier));
+            let outcome = match &test {
+                Some((vectors, test)) => self.frozen(dataset, draw as u64, vectors, test)?,
+                None => self.tuned(dataset, draw as u64)?,
+            };
+            row.push(&outcome);
             steps.add(1);
         }
         Ok(row)
     }
 
-    fn fit(&self, dataset: &Dataset, draw: u64) -> Result<VectorClassifier, Failure> {
+    /// With the vectors that are there.
+    fn frozen(
+        &self,
+        dataset: &Dataset,
+        draw: u64,
+        vectors: &Matrix,
+        test: &Matrix,
+    ) -> Result<Outcome, Failure> {
+        let start = Instant::now();
+        let classifier = self.fit(dataset, draw, vectors)?;
+        let fit = start.elapsed();
+        let start = Instant::now();
+        let probabilities = classifier.predict_proba(test)?;
+        let predict = start.elapsed();
+        Ok(self.outcome(&probabilities, classifier.labels(), [fit, predict]))
+    }
+
+    /// Each draw has an encoder of its own, so that the test texts are embedded again.
+    fn tuned(&self, dataset: &Dataset, draw: u64) -> Result<Outcome, Failure> {
+        let options = &self.config.options;
+        let options = FitOptions {
+            seed: options.seed.wrapping_add(draw),
+            ..options.clone()
+        };
+        let encoder = Arc::clone(self.encoder);
+        let classifier = FewShotClassifier::fit(encoder, dataset, &options)?;
+        let timing = classifier.timing();
+        let fit = timing.tune + timing.encode + timing.head;
+        let texts: Vec<&str> = self
+            .test
+            .examples()
+            .iter()
+            .map(|e| e.text.as_str())
+            .collect();
+        let start = Instant::now();
+        let probabilities = classifier.predict_proba(&texts)?.probabilities;
+        let predict = start.elapsed();
+        Ok(self.outcome(&probabilities, classifier.labels(), [fit, predict]))
+    }
+
+    fn fit(
+        &self,
+        dataset: &Dataset,
+        draw: u64,
+        vectors: &Matrix,
+    ) -> Result<VectorClassifier, Failure> {
         let options = &self.config.options;
         let labels = dataset.labels().clone();
-        let prior = self.texts.select(self.vectors, self.names);
+        let prior = self.texts.select(vectors, self.names);
         let class = |name: &Example| labels.class(&name.label);
         let classes: Vec<usize> = self.names.iter().filter_map(class).collect();
         Ok(VectorClassifier::fit(
-            &self.texts.select(self.vectors, dataset.examples()),
+            &self.texts.select(vectors, dataset.examples()),
             &dataset.classes(),
             (!self.names.is_empty()).then_some((&prior, classes.as_slice())),
             labels,
@@ -188,10 +242,20 @@ impl Trial<'_> {
         )?)
     }
 
-    fn accuracy(&self, given: &[usize], classifier: &VectorClassifier) -> f64 {
-        let labels = classifier.labels();
-        let pairs = given.iter().zip(self.test.examples());
-        let right = pairs.filter(|(class, example)| labels.name(**class) == Some(&example.label));
-        right.count() as f64 / self.test.examples().len() as f64
+    fn outcome(
+        &self,
+        probabilities: &Matrix,
+        labels: &LabelSet,
+        [fit, predict]: [Duration; 2],
+    ) -> Outcome {
+        let class = |example: &Example| labels.class(&example.label).unwrap_or(labels.len());
+        let truth: Vec<usize> = self.test.examples().iter().map(class).collect();
+        let (accuracy, calibration_error) = accuracy_and_calibration(probabilities, &truth);
+        Outcome {
+            accuracy,
+            calibration_error,
+            fit_seconds: fit.as_secs_f64(),
+            predict_seconds: predict.as_secs_f64(),
+        }
     }
 }

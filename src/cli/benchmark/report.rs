@@ -19,9 +19,19 @@ pub struct Row {
     accuracy: Mean,
     /// From the first configuration, on the same draws; none for that one itself.
     difference: Option<Mean>,
-    pub accuracies: Vec<f64>,
-    pub fit_seconds: Vec<f64>,
-    pub predict_seconds: Vec<f64>,
+    accuracies: Vec<f64>,
+    /// Expected calibration errors.
+    calibration_errors: Vec<f64>,
+    fit_seconds: Vec<f64>,
+    predict_seconds: Vec<f64>,
+}
+
+/// What one draw gave.
+pub struct Outcome {
+    pub accuracy: f64,
+    pub calibration_error: f64,
+    pub fit_seconds: f64,
+    pub predict_seconds: f64,
 }
 
 impl Row {
@@ -34,9 +44,18 @@ impl Row {
             accuracy: Mean::of(&[]),
             difference: None,
             accuracies: Vec::new(),
+            calibration_errors: Vec::new(),
             fit_seconds: Vec::new(),
             predict_seconds: Vec::new(),
         }
+    }
+
+    /// One draw more.
+    pub fn push(&mut self, outcome: &Outcome) {
+        self.accuracies.push(outcome.accuracy);
+        self.calibration_errors.push(outcome.calibration_error);
+        self.fit_seconds.push(outcome.fit_seconds);
+        self.predict_seconds.push(outcome.predict_seconds);
     }
 
     /// The mean over sets, draw by draw: the interval is then one over draws, for these sets.
@@ -50,6 +69,7 @@ impl Row {
         };
         Some(Self {
             accuracies: average(|row| &row.accuracies),
+            calibration_errors: average(|row| &row.calibration_errors),
             fit_seconds: average(|row| &row.fit_seconds),
             predict_seconds: average(|row| &row.predict_seconds),
             ..Self::new(
@@ -139,6 +159,7 @@ impl<'a> Report<'a> {
             "config",
             "accuracy",
             "difference",
+            "calibration error",
             "fit",
             "predict",
         ];
@@ -156,13 +177,14 @@ impl<'a> Report<'a> {
                 100.0 * row.accuracy.std
             ),
             row.difference.as_ref().map_or_else(String::new, difference),
+            format!("{:.1} %", 100.0 * Mean::of(&row.calibration_errors).mean),
             format!("{:.3} s", Mean::of(&row.fit_seconds).mean),
             format!("{:.3} s", Mean::of(&row.predict_seconds).mean),
         ])
     }
 
     /// One set needs no name, one configuration no difference.
-    fn shown(&self, cells: [String; 7]) -> Vec<String> {
+    fn shown(&self, cells: [String; 8]) -> Vec<String> {
         let hidden = [
             self.sets.len() < 2,
             false,
@@ -181,6 +203,7 @@ impl<'a> Report<'a> {
             json!({
                 "name": config.name,
                 "layers": bench.layers(config),
+                "tune": config.options.tune,
                 "head": config.options.head,
                 "label_names": config.options.label_names,
             })

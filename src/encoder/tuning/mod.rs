@@ -1,0 +1,299 @@
+//! Tuning the encoder's top layers on a few labelled texts.
+//!
+//! The lower layers do not change, so that their output for the texts is computed once; a step is
+//! a forward and a backward pass of the top layers over all texts, or a sample of them where they
+//! are many. candle's BERT cannot be trained (its layer norm has no gradient), and its element-wise
+//! operations run on one thread; these passes use the products of [`crate::kernels`].
+
+mod adam;
+mod attention;
+mod block;
+mod loss;
+mod products;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod tuned;
+
+use super::transformer::Workspace;
+use super::weights::Weights;
+use super::{Encoder, EncoderError, pooling};
+use crate::matrix::Matrix;
+use crate::random::Random;
+use block::{Block, Tools, Trace};
+use loss::cosine_loss;
+use products::Products;
+
+pub use tuned::TunedLayers;
+
+/// How the top layers are tuned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TuneOptions {
+    /// How many of the top layers change.
+    pub layers: usize,
+    /// Most steps of the optimiser.
+    pub steps: usize,
+    /// The loss below which it stops earlier.
+    pub goal: f64,
+    /// Largest step of Adam; it rises over the first tenth of the steps and falls linearly to 0.
+    pub learning_rate: f32,
+    /// Of the samples, where the texts do not go into one step.
+    pub seed: u64,
+}
+
+impl Default for TuneOptions {
+    fn default() -> Self {
+        Self {
+            layers: 6,
+            steps: 30,
+            goal: 0.02,
+            learning_rate: 5e-5,
+            seed: 42,
+        }
+    }
+}
+
+/// How far a tuning has come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TuneProgress {
+    /// Steps that are done.
+    pub done: usize,
+    /// Steps in all.
+    pub steps: usize,
+    /// The loss before the last step.
+    pub loss: f64,
+}
+
+/// Tokens of a text that tuning looks at; the rest of a longer text is read at prediction only.
+const TEXT_TOKENS: usize = 128;
+/// Tokens of one step: at most some 150 MB of activations a layer at width 768.
+const STEP_TOKENS: usize = 3072;
+/// Texts of one step.
+const STEP_TEXTS: usize = 64;
+
+/// One text as the layers that are tuned see it.
+struct Input {
+    ids: Vec<u32>,
+    /// `[tokens, width]`, the output of the highest layer that stays.
+    hidden: Vec<f32>,
+    class: usize,
+}
+
+impl Encoder {
+    /// Tunes the top layers so that texts of one class come close together and others apart, and
+    /// gives the encoder with the changed layers; this one stays as it is.
+    ///
+    /// `classes` has the class of each text. `watch` is told of each step.
+    ///
+    /// # Errors
+    /// If the weights cannot be read again, or the changed layers give vectors that are not finite.
+    pub fn tune<S: AsRef<str>>(
+        &self,
+        texts: &[S],
+        classes: &[usize],
+        options: &TuneOptions,
+        watch: &mut dyn FnMut(TuneProgress),
+    ) -> Result<Self, EncoderError> {
+        let first = self.layers() - options.layers.min(self.layers());
+        let inputs = self.inputs(texts, classes, first)?;
+        let mut blocks = self.blocks(first)?;
+        let mut sampler = Sampler::new(&inputs, options.seed);
+        let mut tools = Tools {
+            transformer: &self.transformer,
+            products: Products::new(training_precision()),
+        };
+        let mut gradient = vec![0.0; blocks.first().map_or(0, |block| block.values.len())];
+        for step in 0..options.steps {
+            let batch: Vec<&Input> = sampler.next().iter().map(|&at| &inputs[at]).collect();
+            let rate = options.learning_rate * schedule(step, options.steps);
+            let loss = self.step(&mut blocks, &batch, &mut tools, &mut gradient, (rate, step));
+            watch(TuneProgress {
+                done: step + 1,
+                steps: options.steps,
+                loss,
+            });
+            if loss < options.goal {
+                break;
+            }
+        }
+        let layers = blocks.iter().map(|block| block.values.as_slice());
+        Ok(self.with_tuned(TunedLayers::new(first, layers)))
+    }
+
+    /// One step of the optimiser; the loss before it.
+    fn step(
+        &self,
+        blocks: &mut [Block],
+        batch: &[&Input],
+        tools: &mut Tools,
+        gradient: &mut [f32],
+        (rate, step): (f32, usize),
+    ) -> f64 {
+        let texts: Vec<&[u32]> = batch.iter().map(|input| input.ids.as_slice()).collect();
+        let classes: Vec<usize> = batch.iter().map(|input| input.class).collect();
+        let (hidden, traces) = forward(blocks, batch, &texts, tools);
+        let (loss, slope) = cosine_loss(&self.pool(&hidden, &texts), &classes);
+        let mut above = self.pool_gradient(&hidden, &texts, &slope);
+        for (block, trace) in blocks.iter_mut().zip(&traces).rev() {
+            above = block.backward(above, trace, &texts, tools, gradient);
+            block.step(gradient, rate, step as i32 + 1);
+        }
+        loss
+    }
+
+    fn pool(&self, hidden: &[f32], texts: &[&[u32]]) -> Matrix {
+        let mut vectors = Matrix::zeros(texts.len(), self.width());
+        let mut rest = hidden;
+        for (text, ids) in texts.iter().enumerate() {
+            let (own, others) = rest.split_at(ids.len() * self.width());
+            pooling::pool(self.config.pooling, own, vectors.row_mut(text));
+            rest = others;
+        }
+        vectors
+    }
+
+    fn pool_gradient(&self, hidden: &[f32], texts: &[&[u32]], slope: &Matrix) -> Vec<f32> {
+        let mut out = vec![0.0; hidden.len()];
+        let (mut rest, mut hidden) = (out.as_mut_slice(), hidden);
+        for (text, ids) in texts.iter().enumerate() {
+            let (own, others) = rest.split_at_mut(ids.len() * self.width());
+            let (of_text, of_others) = hidden.split_at(own.len());
+            pooling::pool_gradient(self.config.pooling, of_text, slope.row(text), own);
+            (rest, hidden) = (others, of_others);
+        }
+        out
+    }
+
+    fn inputs<S: AsRef<str>>(
+        &self,
+        texts: &[S],
+        classes: &[usize],
+        layer: usize,
+    ) -> Result<Vec<Input>, EncoderError> {
+        let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
+        let mut space = Workspace::default();
+        let mut inputs = Vec::with_capacity(texts.len());
+        for (tokens, &class) in self.windows.split(&texts)?.into_iter().zip(classes) {
+            let ids = shortened(&tokens.windows[0]);
+            let mut hidden = Vec::new();
+            self.transformer
+                .forward(&[&ids], layer, &mut space, |at, values| {
+                    if at == layer {
+                        hidden.extend_from_slice(values);
+                    }
+                });
+            inputs.push(Input { ids, hidden, class });
+        }
+        Ok(inputs)
+    }
+
+    /// The layers from `first` on, as the model's file has them.
+    fn blocks(&self, first: usize) -> Result<Vec<Block>, EncoderError> {
+        let weights = Weights::open(&self.weights, "embeddings.word_embeddings.weight")?;
+        let read = |index| {
+            weights
+                .layer(&self.config.transformer, index)
+                .map(Block::new)
+        };
+        (first..self.layers()).map(read).collect()
+    }
+}
+
+fn forward(
+    blocks: &[Block],
+    batch: &[&Input],
+    texts: &[&[u32]],
+    tools: &mut Tools,
+) -> (Vec<f32>, Vec<Trace>) {
+    let mut hidden: Vec<f32> = Vec::new();
+    for input in batch {
+        hidden.extend_from_slice(&input.hidden);
+    }
+    let mut traces = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        let (output, trace) = block.forward(hidden, texts, tools);
+        hidden = output;
+        traces.push(trace);
+    }
+    (hidden, traces)
+}
+
+/// bf16 where the CPU has it: its noise is far below that of so few texts.
+fn training_precision() -> crate::kernels::Precision {
+    crate::kernels::Precision::automatic()
+}
+
+/// The first tokens and the last, which ends every text.
+fn shortened(ids: &[u32]) -> Vec<u32> {
+    let (Some(&last), true) = (ids.last(), ids.len() > TEXT_TOKENS) else {
+        return ids.to_vec();
+    };
+    [&ids[..TEXT_TOKENS - 1], &[last]].concat()
+}
+
+/// The share of the learning rate at a step counted from 0.
+fn schedule(step: usize, steps: usize) -> f32 {
+    let warm = (steps / 10).max(1);
+    if step < warm {
+        return (step + 1) as f32 / warm as f32;
+    }
+    (steps - step) as f32 / (steps - warm) as f32
+}
+
+/// Draws the texts of each step: all if they fit, else some of each class, or of some classes.
+struct Sampler {
+    /// The texts of each class and their numbers of tokens.
+    members: Vec<Vec<(usize, usize)>>,
+    all: Vec<usize>,
+    random: Random,
+}
+
+impl Sampler {
+    fn new(inputs: &[Input], seed: u64) -> Self {
+        let ways = inputs
+            .iter()
+            .map(|input| input.class + 1)
+            .max()
+            .unwrap_or(0);
+        let mut members = vec![Vec::new(); ways];
+        for (at, input) in inputs.iter().enumerate() {
+            members[input.class].push((at, input.ids.len()));
+        }
+        members.retain(|members| !members.is_empty());
+        let tokens: usize = inputs.iter().map(|input| input.ids.len()).sum();
+        let fits = inputs.len() <= STEP_TEXTS && tokens <= STEP_TOKENS;
+        Self {
+            members,
+            all: if fits {
+                (0..inputs.len()).collect()
+            } else {
+                Vec::new()
+            },
+            random: Random::named(seed, "tune"),
+        }
+    }
+
+    fn next(&mut self) -> Vec<usize> {
+        if !self.all.is_empty() {
+            return self.all.clone();
+        }
+        let of_each = (STEP_TEXTS / self.members.len()).max(4);
+        self.random.shuffle(&mut self.members);
+        let (mut batch, mut tokens) = (Vec::new(), 0);
+        for members in &mut self.members {
+            self.random.shuffle_first(members, of_each);
+            batch.extend_from_slice(&members[..of_each.min(members.len())]);
+        }
+        // Of every class its share, whatever the order.
+        let fits = |&(_, length): &(usize, usize)| {
+            tokens += length;
+            tokens <= STEP_TOKENS
+        };
+        batch
+            .into_iter()
+            .take(STEP_TEXTS)
+            .take_while(fits)
+            .map(|(at, _)| at)
+            .collect()
+    }
+}

@@ -1,0 +1,178 @@
+use super::*;
+use crate::encoder::layer_tensors::layer_tensors;
+use crate::hub::{HubOptions, resolve};
+use crate::kernels::Precision;
+
+const TEXTS: [&str; 5] = [
+    "It works and I like it.",
+    "Good.",
+    "It broke after two days and I hate it",
+    "bad bad bad",
+    "what is this thing for",
+];
+const CLASSES: [usize; 5] = [0, 0, 1, 1, 2];
+
+fn tiny(name: &str) -> Encoder {
+    let dir = format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
+    let files = resolve(&dir, &HubOptions::default()).expect("a model's folder");
+    Encoder::load(&files).expect("a sound model")
+}
+
+/// The encoder's layers from `first` on, in f32.
+struct Bench<'e> {
+    encoder: &'e Encoder,
+    inputs: Vec<Input>,
+    blocks: Vec<Block>,
+}
+
+impl<'e> Bench<'e> {
+    fn new(encoder: &'e Encoder, first: usize) -> Self {
+        let inputs = encoder.inputs(&TEXTS, &CLASSES, first);
+        Self {
+            encoder,
+            inputs: inputs.expect("tokens"),
+            blocks: encoder.blocks(first).expect("layers"),
+        }
+    }
+
+    /// The loss, and in `gradient` what belongs to the lowest layer.
+    fn loss(&mut self, gradient: &mut [f32]) -> f64 {
+        let batch: Vec<&Input> = self.inputs.iter().collect();
+        let mut tools = Tools {
+            transformer: &self.encoder.transformer,
+            products: Products::new(Precision::F32),
+        };
+        let still = (0.0, 0);
+        let encoder = self.encoder;
+        encoder.step(&mut self.blocks, &batch, &mut tools, gradient, still)
+    }
+}
+
+/// Along the gradient of each tensor of each layer, the loss must change as it says.
+#[test]
+fn gradients_agree_with_finite_differences() {
+    for name in ["tiny-mpnet", "tiny-bert"] {
+        let encoder = tiny(name);
+        for first in 0..encoder.layers() {
+            let mut bench = Bench::new(&encoder, first);
+            let mut gradient = vec![0.0; bench.blocks[0].values.len()];
+            bench.loss(&mut gradient);
+            for tensor in layer_tensors(&encoder.config.transformer, first) {
+                check(&mut bench, &tensor.name, &gradient, tensor.range);
+            }
+        }
+    }
+}
+
+fn check(bench: &mut Bench, name: &str, gradient: &[f32], range: std::ops::Range<usize>) {
+    let own = &gradient[range.clone()];
+    let length = own
+        .iter()
+        .map(|g| f64::from(*g).powi(2))
+        .sum::<f64>()
+        .sqrt();
+    if name.contains("key.bias") || name.contains("attn.k.bias") {
+        // It adds the same to all scores of a token, which softmax takes out again.
+        assert!(length < 1e-6, "{name}: {length}");
+        return;
+    }
+    assert!(length > 1e-7, "{name} has no gradient");
+    let values = bench.blocks[0].values.clone();
+    let mut unused = vec![0.0; gradient.len()];
+    let mut at = |size: f64| {
+        let moved = &mut bench.blocks[0].values;
+        for (value, slope) in moved[range.clone()].iter_mut().zip(own) {
+            *value += (size * f64::from(*slope) / length) as f32;
+        }
+        let loss = bench.loss(&mut unused);
+        bench.blocks[0].values.copy_from_slice(&values);
+        loss
+    };
+    // A way that changes the loss by some 1e-4, far above what f32 rounds.
+    let way = (1e-4 / length).min(0.02);
+    let difference = (at(way) - at(-way)) / (2.0 * way);
+    let off = (difference - length).abs();
+    assert!(
+        off < 0.05 * length + 2e-6 / way * 0.1,
+        "{name}: {difference} for {length}"
+    );
+}
+
+#[test]
+fn tuning_brings_classes_together_and_moves_every_tensor() {
+    let encoder = tiny("tiny-mpnet");
+    let options = TuneOptions {
+        layers: 1,
+        steps: 30,
+        goal: 0.0,
+        learning_rate: 1e-3,
+        seed: 1,
+    };
+    let mut losses = Vec::new();
+    let mut watch = |progress: TuneProgress| losses.push(progress.loss);
+    let tuned = encoder.tune(&TEXTS, &CLASSES, &options, &mut watch);
+    let tuned = tuned.expect("tuned");
+    assert_eq!(losses.len(), 30);
+    assert!(losses[29] < 0.5 * losses[0], "{losses:?}");
+    let first = encoder.layers() - 1;
+    let before = &encoder.blocks(first).expect("layers")[0].values;
+    let after = tuned.tuned().expect("tuned layers").values(0);
+    for tensor in layer_tensors(&encoder.config.transformer, first) {
+        let moved = tensor.range.clone().any(|at| before[at] != after[at]);
+        assert!(moved, "{} did not move", tensor.name);
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_layers() {
+    let encoder = tiny("tiny-bert");
+    let options = TuneOptions {
+        layers: 2,
+        steps: 3,
+        ..TuneOptions::default()
+    };
+    let tune = || {
+        let tuned = encoder.tune(&TEXTS, &CLASSES, &options, &mut |_| ());
+        tuned.expect("tuned").identity().tuned.clone()
+    };
+    assert_eq!(tune(), tune());
+    assert!(tune().is_some());
+}
+
+#[test]
+fn tuned_layers_come_back_from_their_file() {
+    let encoder = tiny("tiny-mpnet");
+    let tuned = encoder.tune(&TEXTS, &CLASSES, &TuneOptions::default(), &mut |_| ());
+    let tuned = tuned.expect("tuned");
+    let bytes = tuned.tuned_bytes().expect("bytes").expect("tuned layers");
+    let read = encoder.with_tuned_bytes(&bytes).expect("fits");
+    assert_eq!(read.tuned(), tuned.tuned());
+    assert_eq!(read.identity(), tuned.identity());
+    let layers = encoder.default_layers();
+    let vectors = |encoder: &Encoder| encoder.encode(&TEXTS, &layers).expect("vectors").vectors;
+    assert_eq!(vectors(&read), vectors(&tuned));
+    assert_ne!(vectors(&read), vectors(&encoder));
+    let other = tiny("tiny-bert").with_tuned_bytes(&bytes);
+    assert!(other.is_err_and(|reason| reason.contains("tensor")));
+}
+
+/// More texts than a step takes: samples have every class's share, and pairs of one class.
+#[test]
+fn many_texts_are_sampled() {
+    let input = |at: usize| Input {
+        ids: vec![0; 8],
+        hidden: Vec::new(),
+        class: at % 77,
+    };
+    let inputs: Vec<Input> = (0..77 * 8).map(input).collect();
+    let mut sampler = Sampler::new(&inputs, 1);
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..100 {
+        let batch = sampler.next();
+        assert_eq!(batch.len(), STEP_TEXTS);
+        let of_class = |class| batch.iter().filter(|&&at| at % 77 == class).count();
+        assert!((0..77).all(|class| [0, 4].contains(&of_class(class))));
+        seen.extend(batch);
+    }
+    assert!(seen.len() > 600, "{}", seen.len());
+}

@@ -1,0 +1,82 @@
+//! Whether the encoder's top layers are tuned on the examples, and how far.
+
+use std::fmt::{Display, Formatter};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::Dataset;
+use crate::encoder::{Encoder, TuneOptions};
+
+/// Whether the encoder's top layers are tuned on the examples before the head is fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Tune {
+    /// The encoder stays as it is.
+    Off,
+    /// The upper half, if the examples are few.
+    Auto,
+    /// So many of the top layers, however many examples there are; at least 1.
+    Layers(usize),
+}
+
+/// Examples up to which [`Tune::Auto`] tunes.
+const FEW: usize = 1000;
+
+impl Tune {
+    /// How the encoder is tuned for a support set; none if it is not.
+    #[must_use]
+    pub fn options(self, encoder: &Encoder, dataset: &Dataset, seed: u64) -> Option<TuneOptions> {
+        let examples = dataset.examples().len();
+        let layers = match self {
+            Self::Off => return None,
+            Self::Auto if examples > FEW => return None,
+            Self::Auto => encoder.layers().div_ceil(2),
+            Self::Layers(layers) => layers.min(encoder.layers()),
+        };
+        Some(TuneOptions {
+            layers,
+            seed,
+            ..TuneOptions::default()
+        })
+    }
+}
+
+impl Display for Tune {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::Auto => f.write_str("auto"),
+            Self::Layers(layers) => write!(f, "{layers}"),
+        }
+    }
+}
+
+impl FromStr for Tune {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            ("off", _) => Ok(Self::Off),
+            ("auto", _) => Ok(Self::Auto),
+            (_, Ok(layers)) if layers > 0 => Ok(Self::Layers(layers)),
+            _ => Err(format!(
+                "`{text}` is neither off, auto nor a number of layers"
+            )),
+        }
+    }
+}
+
+impl TryFrom<String> for Tune {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Tune> for String {
+    fn from(tune: Tune) -> Self {
+        tune.to_string()
+    }
+}
