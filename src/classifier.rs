@@ -157,6 +157,21 @@ impl FewShotClassifier {
         })
     }
 
+    /// Learns all of `dataset`, old examples and new ones, with the options of this classifier, and
+    /// goes on from its tuned layers: where they part the new examples already, few steps are needed
+    /// or none. Labels may be added. The head is fitted anew: it takes no time, and nothing of the
+    /// old examples is forgotten.
+    ///
+    /// # Errors
+    /// As [`FewShotClassifier::fit`].
+    pub fn continued(
+        &self,
+        dataset: &Dataset,
+        watch: &mut dyn FnMut(TuneProgress),
+    ) -> Result<Self> {
+        Self::fit_watched(Arc::clone(&self.encoder), dataset, &self.options, watch)
+    }
+
     pub(crate) fn from_parts(
         encoder: Arc<Encoder>,
         layers: LayerMix,

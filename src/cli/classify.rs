@@ -52,7 +52,7 @@ pub fn fit(
     Ok(classifier)
 }
 
-fn report(classifier: &FewShotClassifier, examples: usize, context: &Context) {
+pub fn report(classifier: &FewShotClassifier, examples: usize, context: &Context) {
     let timing = classifier.timing();
     context.verbose(|| {
         format!(

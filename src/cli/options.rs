@@ -104,6 +104,13 @@ pub struct Examples {
 impl Examples {
     /// Reads files and prompts together and says what is odd about them.
     pub fn read(&self) -> Result<Dataset, Failure> {
+        let dataset = self.read_any()?;
+        dataset.check_trainable()?;
+        Ok(dataset)
+    }
+
+    /// The same if one label is enough.
+    pub fn read_any(&self) -> Result<Dataset, Failure> {
         self.check_given("--prompt")?;
         let mut examples = Vec::new();
         if !self.examples.is_empty() {
@@ -120,7 +127,6 @@ impl Examples {
         }
         let (dataset, warnings) = Dataset::from_examples(examples)?;
         warn(warnings.iter().filter(|warning| !is_of_rows(warning)));
-        dataset.check_trainable()?;
         Ok(dataset)
     }
 

@@ -1,7 +1,7 @@
 //! `fewshot predict`: label texts with a saved classifier; also the output side of `classify`.
 
 use std::io::{BufRead, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fewshot::classifier::FewShotClassifier;
@@ -42,8 +42,15 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 /// Loads a classifier with the encoder that it was trained with, or the one of `--model`.
-pub fn load(dir: &std::path::Path, context: &Context) -> Result<FewShotClassifier, Failure> {
-    let saved = SavedClassifier::read(dir)?;
+pub fn load(dir: &Path, context: &Context) -> Result<FewShotClassifier, Failure> {
+    with_encoder(SavedClassifier::read(dir)?, context)
+}
+
+/// The same for one that was read already.
+pub fn with_encoder(
+    saved: SavedClassifier,
+    context: &Context,
+) -> Result<FewShotClassifier, Failure> {
     let encoder = match &context.common.model {
         Some(model) => context.encoder_of(model, &context.hub)?,
         None => own_encoder(saved.encoder(), context)?,

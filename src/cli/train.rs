@@ -1,26 +1,38 @@
 //! `fewshot train`: learn from examples and save the classifier.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
-use fewshot::saved::SaveOptions;
+use fewshot::FewShotClassifier;
+use fewshot::data::{Dataset, Example, Warning, visible};
+use fewshot::saved::{SaveOptions, SavedClassifier};
 
 use super::classify;
 use super::context::Context;
 use super::failure::Failure;
 use super::interrupt::Polite;
 use super::options::{Examples, Fit};
+use super::progress::TuningBar;
+use super::{output, predict};
 
 /// Learn from a few labelled examples and save the classifier.
 #[derive(clap::Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   fewshot train --examples datasets/tickets/few.jsonl --output tickets
+  fewshot train --continue tickets --examples more.jsonl
   fewshot predict --classifier tickets --input datasets/tickets/new.txt")]
 pub struct Args {
     #[command(flatten)]
     examples: Examples,
     /// Folder to write; it appears whole or not at all
-    #[arg(short, long, value_name = "DIR")]
-    output: PathBuf,
+    #[arg(short, long, value_name = "DIR", required_unless_present = "from")]
+    output: Option<PathBuf>,
+    /// Learn --examples on top of what a saved classifier knows, new labels among them, with its
+    /// options; it is replaced unless --output names another folder
+    #[arg(long = "continue", id = "from", value_name = "DIR", requires = "examples", conflicts_with_all = [
+        "prompt", "head", "layers", "no_label_names", "tune", "start", "epochs", "learning_rate", "strength",
+    ])]
+    from: Option<PathBuf>,
     /// Replace the classifier that is in the folder
     #[arg(long)]
     overwrite: bool,
@@ -32,22 +44,86 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let (output, overwrite) = match (&args.output, &args.from) {
+        (Some(output), _) => (output, args.overwrite),
+        (None, Some(from)) => (from, true),
+        (None, None) => return Err(Failure::usage("no --output", "name a folder to write")),
+    };
     let options = SaveOptions {
         examples: !args.no_examples,
-        overwrite: args.overwrite,
+        overwrite,
     };
     // Before the work, so that nobody waits for a refusal.
-    fewshot::saved::check_free(&args.output, args.overwrite)?;
-    let classifier = classify::fit(&args.examples, &args.fit, context)?;
+    fewshot::saved::check_free(output, overwrite)?;
+    let classifier = match &args.from {
+        Some(from) => continued(from, &args.examples, context)?,
+        None => classify::fit(&args.examples, &args.fit, context)?,
+    };
     // A classifier that is half replaced would be lost.
     let _polite = Polite::new();
-    classifier.save(&args.output, options)?;
+    classifier.save(output, options)?;
     context.note(|| {
         let accuracy = match classifier.vectors().calibration().held_out_accuracy {
             Some(accuracy) => format!("; accuracy on held-out examples {:.0} %", 100.0 * accuracy),
             None => String::new(),
         };
-        format!("saved to {}{accuracy}", args.output.display())
+        format!("saved to {}{accuracy}", output.display())
     });
     Ok(())
+}
+
+fn continued(
+    from: &Path,
+    examples: &Examples,
+    context: &Context,
+) -> Result<FewShotClassifier, Failure> {
+    let saved = SavedClassifier::read(from)?;
+    let dataset = all_examples(&saved, examples)?;
+    let classifier = predict::with_encoder(saved, context)?;
+    let mut bar = TuningBar::new(context.common.quiet);
+    let continued = classifier.continued(&dataset, &mut |progress| bar.show(progress))?;
+    drop(bar);
+    classify::report(&continued, dataset.examples().len(), context);
+    Ok(continued)
+}
+
+/// The classifier's examples and the new ones; what it knows already is not learned twice.
+fn all_examples(saved: &SavedClassifier, examples: &Examples) -> Result<Dataset, Failure> {
+    let mut all = saved.examples()?.to_vec();
+    let known: HashMap<String, String> = all
+        .iter()
+        .map(|example| (example.text.trim().to_owned(), example.label.clone()))
+        .collect();
+    for example in examples.read_any()?.examples() {
+        match known.get(example.text.trim()) {
+            Some(label) if *label == example.label => {}
+            Some(label) => return Err(contradiction(example, label)),
+            None => all.push(example.clone()),
+        }
+    }
+    let (dataset, warnings) = Dataset::from_examples(all)?;
+    for warning in &warnings {
+        match warning {
+            Warning::LabelsDifferByCase { first, second } => return Err(collision(first, second)),
+            other => output::warning(&other.to_string()),
+        }
+    }
+    Ok(dataset)
+}
+
+fn contradiction(example: &Example, known: &str) -> Failure {
+    let text: String = example.text.trim().chars().take(40).collect();
+    let (text, label, known) = (visible(&text), visible(&example.label), visible(known));
+    Failure::Command {
+        message: format!("the text `{text}` is labelled `{label}`, the classifier has `{known}`"),
+        hint: Some("correct the label, or train anew with all examples".to_owned()),
+    }
+}
+
+fn collision(first: &str, second: &str) -> Failure {
+    let (first, second) = (visible(first), visible(second));
+    Failure::Command {
+        message: format!("labels `{first}` and `{second}` differ in capitals only"),
+        hint: Some("write the label as the classifier has it".to_owned()),
+    }
 }

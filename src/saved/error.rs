@@ -33,6 +33,12 @@ pub enum SaveError {
         /// One of them.
         file: String,
     },
+    /// The classifier was saved without its examples.
+    #[error("{} holds no examples", .path.display())]
+    NoExamples {
+        /// The classifier's folder.
+        path: PathBuf,
+    },
     /// A part is missing.
     #[error("{} is missing", .path.display())]
     Missing {
@@ -135,6 +141,7 @@ impl SaveError {
             Self::NoFolder { .. } | Self::Foreign { .. } => {
                 "name a folder that `fewshot train --output` wrote"
             }
+            Self::NoExamples { .. } => "train it again, without --no-examples",
             Self::Exists { .. } => "choose another --output, or replace it with --overwrite",
             Self::NotAFolder { .. } | Self::OtherFiles { .. } => "choose another --output",
             Self::Missing { .. } | Self::Damaged { .. } => {

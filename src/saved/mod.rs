@@ -213,6 +213,19 @@ impl SavedClassifier {
         &self.manifest.encoder
     }
 
+    /// The examples that it learned from.
+    ///
+    /// # Errors
+    /// [`SaveError::NoExamples`] if they were left out.
+    pub fn examples(&self) -> Result<&[Example], SaveError> {
+        match self.examples.as_slice() {
+            [] => Err(SaveError::NoExamples {
+                path: self.dir.clone(),
+            }),
+            examples => Ok(examples),
+        }
+    }
+
     /// Joins the classifier with its encoder.
     ///
     /// # Errors

@@ -340,3 +340,62 @@ fn an_encoder_that_moved_is_found_with_model() {
     ]);
     folder.run(&format!("{PREDICT} --model ./moved")).ok();
 }
+
+const MORE: &str = "{\"text\": \"a red rose and a green tree\", \"label\": \"plant\"}\n\
+    {\"text\": \"the tree\", \"label\": \"plant\"}\n\
+    {\"text\": \"the dog and the cat walk\", \"label\": \"animal\"}\n";
+const CONTINUE: &str = "train --continue saved --examples more.jsonl";
+
+#[test]
+fn a_classifier_learns_more_examples_and_labels() {
+    let folder = trained();
+    folder.write("more.jsonl", MORE);
+    folder.run(CONTINUE).ok().says(&["note: saved to saved"]);
+    let examples = folder.read("saved/examples.jsonl");
+    // One of the three was known.
+    assert_eq!(examples.lines().count(), 8, "{examples}");
+    folder.write("new.txt", "the green tree\n");
+    assert!(predict(&folder).ok().stdout.contains("\"plant\":"));
+    let manifest: Value = serde_json::from_str(&folder.read("saved/classifier.json")).unwrap();
+    assert_eq!(manifest["options"]["head"]["kind"], "linear");
+    // Another folder, and the first stays.
+    folder.write(
+        "more.jsonl",
+        "{\"text\": \"my cow\", \"label\": \"animal\"}\n",
+    );
+    folder.run(&format!("{CONTINUE} --output other")).ok();
+    assert_eq!(folder.read("saved/examples.jsonl"), examples);
+    assert_eq!(folder.read("other/examples.jsonl").lines().count(), 9);
+}
+
+#[test]
+fn what_cannot_be_continued_is_said_and_nothing_is_lost() {
+    let folder = trained();
+    let before = folder.read("saved/classifier.json");
+    let cases = [
+        (
+            "{\"text\": \"the dog and the cat walk\", \"label\": \"money\"}",
+            "is labelled `money`, the classifier has `animal`",
+        ),
+        (
+            "{\"text\": \"a cow\", \"label\": \"Animal\"}",
+            "labels `Animal` and `animal` differ in capitals only",
+        ),
+    ];
+    for (more, message) in cases {
+        folder.write("more.jsonl", more);
+        folder.run(CONTINUE).failed(1).says(&[message, "hint: "]);
+    }
+    folder
+        .run(&format!("{CONTINUE} --head mlp"))
+        .failed(2)
+        .says(&["cannot be used with"]);
+    assert_eq!(folder.read("saved/classifier.json"), before);
+    folder
+        .run(&format!("{TRAIN} --no-examples --overwrite"))
+        .ok();
+    folder
+        .run(CONTINUE)
+        .failed(1)
+        .says(&["saved holds no examples", "hint: train it again"]);
+}

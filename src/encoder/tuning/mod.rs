@@ -81,7 +81,8 @@ struct Input {
 
 impl Encoder {
     /// Tunes the top layers so that texts of one class come close together and others apart, and
-    /// gives the encoder with the changed layers; this one stays as it is.
+    /// gives the encoder with the changed layers; this one stays as it is. Layers that were tuned
+    /// before are tuned on from there.
     ///
     /// `classes` has the class of each text. `watch` is told of each step.
     ///
@@ -94,7 +95,9 @@ impl Encoder {
         options: &TuneOptions,
         watch: &mut dyn FnMut(TuneProgress),
     ) -> Result<Self, EncoderError> {
-        let first = self.layers() - options.layers.min(self.layers());
+        // What was tuned before stays among what may change: the result replaces it.
+        let before = self.tuned().map_or(0, TunedLayers::count);
+        let first = self.layers() - options.layers.max(before).min(self.layers());
         let inputs = self.inputs(texts, classes, first)?;
         let mut blocks = self.blocks(first)?;
         let mut sampler = Sampler::new(&inputs, options.seed);
@@ -187,15 +190,16 @@ impl Encoder {
         Ok(inputs)
     }
 
-    /// The layers from `first` on, as the model's file has them.
+    /// The layers from `first` on, as an earlier tuning left them or the model's file has them.
     fn blocks(&self, first: usize) -> Result<Vec<Block>, EncoderError> {
         let weights = Weights::open(&self.weights, "embeddings.word_embeddings.weight")?;
-        let read = |index| {
-            weights
-                .layer(&self.config.transformer, index)
-                .map(Block::new)
+        let read = |index| match self.tuned().and_then(|tuned| tuned.layer(index)) {
+            Some(values) => Ok(values),
+            None => weights.layer(&self.config.transformer, index),
         };
-        (first..self.layers()).map(read).collect()
+        (first..self.layers())
+            .map(|index| read(index).map(Block::new))
+            .collect()
     }
 }
 

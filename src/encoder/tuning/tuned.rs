@@ -36,12 +36,10 @@ impl TunedLayers {
         self.layers.len()
     }
 
-    #[cfg(test)]
-    pub(super) fn values(&self, layer: usize) -> Vec<f32> {
-        self.layers[layer]
-            .iter()
-            .map(|value| value.to_f32())
-            .collect()
+    /// The values of the encoder's layer `index`, if it is one of them.
+    pub(super) fn layer(&self, index: usize) -> Option<Vec<f32>> {
+        let values = self.layers.get(index.checked_sub(self.first)?)?;
+        Some(values.iter().map(|value| value.to_f32()).collect())
     }
 
     /// sha256 of the values, hexadecimal.
