@@ -92,6 +92,21 @@ impl Support {
         (0..folds).map(|fold| self.split(&places, fold)).collect()
     }
 
+    /// Without a random quarter of each class's examples, rounded down but at least one where a class
+    /// has two; the whole prior stays.
+    pub(crate) fn without_a_quarter(&self, random: &mut Random) -> Self {
+        let mut places = vec![0; self.examples];
+        for class in 0..self.ways {
+            let mut own: Vec<usize> = (0..self.examples)
+                .filter(|&row| self.classes[row] == class)
+                .collect();
+            let out = (own.len() / 4).max(usize::from(own.len() > 1));
+            random.shuffle_first(&mut own, out);
+            own[..out].iter().for_each(|&row| places[row] = 1);
+        }
+        self.split(&places, 1).support
+    }
+
     fn split(&self, places: &[usize], fold: usize) -> Split {
         let held = |&row: &usize| places.get(row) == Some(&fold);
         let (out, rest): (Vec<usize>, Vec<usize>) = (0..self.classes.len()).partition(held);

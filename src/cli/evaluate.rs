@@ -25,7 +25,7 @@ pub struct Args {
     examples: Examples,
     /// Folder of a saved classifier, in place of --examples
     #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "examples", "prompt", "head", "layers", "no_label_names", "tune", "start", "epochs", "learning_rate", "strength",
+        "examples", "prompt", "head", "layers", "no_label_names", "tune", "start", "epochs", "episodes", "averaging", "learning_rate", "strength",
     ])]
     classifier: Option<PathBuf>,
     /// Labelled test texts

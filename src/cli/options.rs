@@ -9,7 +9,9 @@ use fewshot::classifier::FitOptions;
 use fewshot::data::{Dataset, Example, FieldNames, InputFormat, OutputFormat, Warning};
 use fewshot::embedding_cache::{CacheError, CacheOptions};
 use fewshot::encoder::{LayerMix, Precision};
-use fewshot::head::{HeadError, HeadKind, HeadOptions, LinearOptions, MlpOptions, Start};
+use fewshot::head::{
+    Averaging, HeadError, HeadKind, HeadOptions, LinearOptions, MlpOptions, Start,
+};
 use fewshot::prompt::Prompt;
 use fewshot::tune::Tune;
 
@@ -204,6 +206,14 @@ pub struct Fit {
     /// Most passes of the mlp over the examples [default: 15; 200 with --start random]
     #[arg(long, allow_negative_numbers = true, value_name = "N")]
     pub epochs: Option<usize>,
+    /// Most episodes of the mlp: each starts from the average of those before it and trains --epochs
+    /// passes over three quarters of the examples; held-out examples say how many are kept
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub episodes: usize,
+    /// How the heads of the episodes become one: reptile (a quarter of the way to each) or plain
+    /// (their mean)
+    #[arg(long, value_name = "KIND", default_value = "reptile", value_parser = parse_averaging)]
+    pub averaging: Averaging,
     /// Step of AdamW [default: 0.0003]
     #[arg(long, allow_negative_numbers = true, value_name = "X")]
     pub learning_rate: Option<f64>,
@@ -217,6 +227,14 @@ fn parse_start(text: &str) -> Result<Start, String> {
         "linear" => Ok(Start::Linear),
         "random" => Ok(Start::Random),
         _ => Err(format!("`{text}` is no start; choose linear or random")),
+    }
+}
+
+fn parse_averaging(text: &str) -> Result<Averaging, String> {
+    match text {
+        "reptile" => Ok(Averaging::Reptile),
+        "plain" => Ok(Averaging::Plain),
+        _ => Err(format!("`{text}` is no averaging; choose reptile or plain")),
     }
 }
 
@@ -237,6 +255,8 @@ impl Fit {
             start: self.start,
             epochs: self.epochs.unwrap_or(epochs),
             learning_rate: self.learning_rate.unwrap_or(defaults.learning_rate),
+            episodes: self.episodes,
+            averaging: self.averaging,
             ..defaults
         };
         let linear = LinearOptions::default();

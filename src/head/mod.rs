@@ -14,7 +14,7 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 pub use linear::{Linear, LinearOptions};
-pub use mlp::{Mlp, MlpOptions, Start};
+pub use mlp::{Averaging, Mlp, MlpOptions, Start};
 pub use prototype::Prototype;
 
 use crate::matrix::Matrix;

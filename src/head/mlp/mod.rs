@@ -10,20 +10,25 @@
 //! `[+v; −v]`, of which ReLU lets one pass, so that `relu(v) − relu(−v) = v` comes through whole.
 //! Training starts from there, and keeps what it found only if held-out examples agree.
 
-use candle_core::{DType, Device, Tensor, Var};
-use candle_nn::{Module, Optimizer};
-use rayon::prelude::*;
+mod choice;
+mod episodes;
+mod start;
+mod training;
+
+use candle_core::Tensor;
+use candle_nn::Module;
 use serde::{Deserialize, Serialize};
 
-use super::adamw::{AdamW, Rates};
 use super::{
-    Head, HeadError, HeadKind, HeadOptions, Linear, Tensors, check_range, check_width, saved,
-    to_matrix, to_tensor,
+    Head, HeadError, HeadKind, HeadOptions, Tensors, check_range, check_width, saved, to_matrix,
+    to_tensor,
 };
 use crate::matrix::Matrix;
-use crate::random::Random;
-use crate::softmax::argmax;
-use crate::support::{Split, Support};
+use crate::support::Support;
+use choice::choose_length;
+use training::Training;
+
+pub use episodes::Averaging;
 
 /// The hidden widths for two classes.
 const HIDDEN: [usize; 7] = [512, 256, 128, 64, 32, 16, 8];
@@ -53,6 +58,14 @@ pub struct MlpOptions {
     pub weight_decay: f64,
     /// Samples of one step, at least 1; default 64.
     pub batch: usize,
+    /// Most episodes, 0 to 10,000; default 0, plain training. With episodes, training is a
+    /// sequence of them, each of `epochs` passes over a part of the support set; held-out examples
+    /// choose how many are kept.
+    #[serde(default)]
+    pub episodes: usize,
+    /// How the heads of the episodes become one; default [`Averaging::Reptile`].
+    #[serde(default)]
+    pub averaging: Averaging,
 }
 
 impl Default for MlpOptions {
@@ -63,17 +76,34 @@ impl Default for MlpOptions {
             learning_rate: 3e-4,
             weight_decay: 0.01,
             batch: 64,
+            episodes: 0,
+            averaging: Averaging::default(),
         }
     }
 }
 
 impl MlpOptions {
+    /// Most units of training: episodes, or else epochs.
+    fn length(&self) -> usize {
+        if self.episodes > 0 {
+            self.episodes
+        } else {
+            self.epochs
+        }
+    }
+
     pub(super) fn validate(&self) -> Result<(), HeadError> {
         let (rate, decay) = (self.learning_rate, self.weight_decay);
         check_range(
             "epochs",
             self.epochs as f64,
             self.epochs <= 10_000,
+            "at most 10000",
+        )?;
+        check_range(
+            "episodes",
+            self.episodes as f64,
+            self.episodes <= 10_000,
             "at most 10000",
         )?;
         check_range(
@@ -115,10 +145,12 @@ impl Mlp {
     /// If the loss stops being finite.
     pub fn fit(support: &Support, options: &HeadOptions, seed: u64) -> Result<Self, HeadError> {
         match options.mlp.start {
-            Start::Random => Training::random(support, &options.mlp, seed)?.run(options.mlp.epochs),
+            Start::Random => {
+                Training::random(support, &options.mlp, seed)?.run(options.mlp.length())
+            }
             Start::Linear => {
-                let epochs = choose_epochs(support, options, seed)?;
-                Training::from_linear(support, options, seed)?.run(epochs)
+                let length = choose_length(support, options, seed)?;
+                Training::from_linear(support, options, seed)?.run(length)
             }
         }
     }
@@ -196,79 +228,6 @@ impl Head for Mlp {
     }
 }
 
-/// One run of gradient descent.
-struct Training {
-    mlp: Mlp,
-    optimiser: AdamW,
-    batches: Vec<(Tensor, Tensor)>,
-}
-
-impl Training {
-    fn random(support: &Support, options: &MlpOptions, seed: u64) -> Result<Self, HeadError> {
-        let mut random = Random::new(seed);
-        let widths = widths(support.features().columns(), support.ways());
-        let he = |pair: &[usize]| {
-            let spread = (2.0 / pair[0] as f32).sqrt();
-            Dense::new(pair[1], pair[0], |_, _| spread * random.normal())
-        };
-        let layers = widths.windows(2).map(he).collect();
-        Self::new(support, layers, options)
-    }
-
-    fn from_linear(support: &Support, options: &HeadOptions, seed: u64) -> Result<Self, HeadError> {
-        let linear = Linear::fit(support, &options.linear);
-        Self::new(support, carry(&linear, seed), &options.mlp)
-    }
-
-    fn new(support: &Support, layers: Vec<Dense>, options: &MlpOptions) -> Result<Self, HeadError> {
-        let mut variables = Vec::new();
-        let mut build = |layer: Dense| -> Result<candle_nn::Linear, HeadError> {
-            let (weight, bias) = layer.into_variables()?;
-            let built =
-                candle_nn::Linear::new(weight.as_tensor().clone(), Some(bias.as_tensor().clone()));
-            variables.extend([weight, bias]);
-            Ok(built)
-        };
-        let layers = layers
-            .into_iter()
-            .map(&mut build)
-            .collect::<Result<_, _>>()?;
-        let rates = Rates {
-            learning_rate: options.learning_rate,
-            weight_decay: options.weight_decay,
-        };
-        Ok(Self {
-            mlp: Mlp {
-                layers,
-                ways: support.ways(),
-            },
-            optimiser: AdamW::new(variables, rates)?,
-            batches: batches(support, options.batch)?,
-        })
-    }
-
-    /// An epoch: zero the gradients, forward, loss, backward, step, batch by batch. candle keeps
-    /// no gradients between steps, so zeroing them is implied.
-    fn epoch(&mut self) -> Result<(), HeadError> {
-        for (features, targets) in &self.batches {
-            let logits = self.mlp.forward(features)?;
-            let loss = summed_loss(&logits, targets, self.mlp.ways)?;
-            if !loss.to_scalar::<f32>()?.is_finite() {
-                return Err(HeadError::Diverged);
-            }
-            self.optimiser.backward_step(&loss)?;
-        }
-        Ok(())
-    }
-
-    fn run(mut self, epochs: usize) -> Result<Mlp, HeadError> {
-        for _ in 0..epochs {
-            self.epoch()?;
-        }
-        Ok(self.mlp.frozen())
-    }
-}
-
 impl Mlp {
     /// The same network on constants, so that later forward passes keep no graph.
     fn frozen(self) -> Self {
@@ -282,203 +241,13 @@ impl Mlp {
     }
 }
 
-fn batches(support: &Support, size: usize) -> Result<Vec<(Tensor, Tensor)>, HeadError> {
-    let indices: Vec<usize> = (0..support.classes().len()).collect();
-    let batch = |rows: &[usize]| {
-        let targets: Vec<u32> = rows
-            .iter()
-            .map(|&row| support.classes()[row] as u32)
-            .collect();
-        let targets = Tensor::from_vec(targets, rows.len(), &Device::Cpu)?;
-        let targets = if support.ways() == 2 {
-            targets.to_dtype(DType::F32)?
-        } else {
-            targets
-        };
-        Ok((to_tensor(&support.features().select(rows))?, targets))
-    };
-    indices.chunks(size).map(batch).collect()
-}
-
-/// Binary cross-entropy of the sigmoid, or cross-entropy of the softmax, summed over the samples.
-fn summed_loss(logits: &Tensor, targets: &Tensor, ways: usize) -> Result<Tensor, HeadError> {
-    if ways > 2 {
-        let mean = candle_nn::loss::cross_entropy(logits, targets)?;
-        return Ok((mean * targets.elem_count() as f64)?);
-    }
-    // relu(z) − z·y + log(1 + exp(−|z|)), which does not overflow; candle's own goes through
-    // log(sigmoid(z)), which is −∞ for a far logit.
-    let z = logits.squeeze(1)?;
-    let tail = (z.abs()?.neg()?.exp()? + 1.0)?.log()?;
-    Ok((((z.relu()? - (&z * targets)?)? + tail)?).sum_all()?)
-}
-
-/// A layer's values before they become variables.
-struct Dense {
-    weight: Matrix,
-    bias: Vec<f32>,
-}
-
-impl Dense {
-    fn new(outputs: usize, inputs: usize, mut value: impl FnMut(usize, usize) -> f32) -> Self {
-        let mut weight = Matrix::zeros(outputs, inputs);
-        for output in 0..outputs {
-            for (input, cell) in weight.row_mut(output).iter_mut().enumerate() {
-                *cell = value(output, input);
-            }
-        }
-        Self {
-            weight,
-            bias: vec![0.0; outputs],
-        }
-    }
-
-    fn into_variables(self) -> Result<(Var, Var), HeadError> {
-        let weight = Var::from_tensor(&to_tensor(&self.weight)?)?;
-        Ok((
-            weight,
-            Var::from_vec(self.bias, self.weight.rows(), &Device::Cpu)?,
-        ))
-    }
-}
-
-/// Spread of the random part of a linear start: small beside the carried solution.
-const NOISE: f32 = 0.05;
-
-/// The layers of a perceptron that computes what `linear` computes.
-///
-/// The first layer's first pairs are the linear head's rows, its other pairs small random
-/// directions; every later layer hands its pairs on, so that the first pairs arrive unchanged,
-/// and the last layer reads them and adds the bias.
-fn carry(linear: &Linear, seed: u64) -> Vec<Dense> {
-    let (rows, bias) = carried_rows(linear);
-    let widths = widths(linear.width(), linear.bias().len());
-    let mut random = Random::new(seed);
-    let pairs = widths[1] / 2;
-    let directions: Vec<Vec<f32>> = (0..pairs)
-        .map(|pair| {
-            rows.get(pair)
-                .cloned()
-                .unwrap_or_else(|| small_direction(widths[0], &mut random))
-        })
-        .collect();
-    let first = Dense::new(widths[1], widths[0], |output, input| {
-        let sign = if output < pairs { 1.0 } else { -1.0 };
-        sign * directions[output % pairs][input]
-    });
-    let hidden = widths[1..widths.len() - 1]
-        .windows(2)
-        .map(|pair| pass_on(pair[0], pair[1]));
-    let mut last = pass_on_to_logits(widths[widths.len() - 2], rows.len());
-    last.bias = bias;
-    std::iter::once(first).chain(hidden).chain([last]).collect()
-}
-
-/// The functions to carry: the difference of the two rows for two classes, else each row.
-fn carried_rows(linear: &Linear) -> (Vec<Vec<f32>>, Vec<f32>) {
-    let (weight, bias) = (linear.weight(), linear.bias());
-    if bias.len() != 2 {
-        return (
-            weight.iter_rows().map(<[f32]>::to_vec).collect(),
-            bias.to_vec(),
-        );
-    }
-    let difference = weight
-        .row(1)
-        .iter()
-        .zip(weight.row(0))
-        .map(|(b, a)| b - a)
-        .collect();
-    (vec![difference], vec![bias[1] - bias[0]])
-}
-
-fn small_direction(width: usize, random: &mut Random) -> Vec<f32> {
-    let spread = NOISE / (width as f32).sqrt();
-    (0..width).map(|_| spread * random.normal()).collect()
-}
-
-/// `[[I, −I], [−I, I]]` on the pairs that both layers have: v = v⁺ − v⁻ becomes `[+v; −v]` again.
-fn pass_on(inputs: usize, outputs: usize) -> Dense {
-    Dense::new(outputs, inputs, |output, input| {
-        let sign = if (output < outputs / 2) == (input < inputs / 2) {
-            1.0
-        } else {
-            -1.0
-        };
-        let same = output % (outputs / 2) == input % (inputs / 2);
-        if same { sign } else { 0.0 }
-    })
-}
-
-fn pass_on_to_logits(inputs: usize, logits: usize) -> Dense {
-    Dense::new(logits, inputs, |output, input| match input % (inputs / 2) {
-        pair if pair != output => 0.0,
-        _ if input < inputs / 2 => 1.0,
-        _ => -1.0,
-    })
-}
-
-/// Most parts that the support set is split into to choose the number of epochs.
-const MOST_FOLDS: usize = 4;
-
-/// The number of epochs after which the fewest held-out examples were wrong; the smallest such
-/// number, so that training is kept only if it corrects some example that the linear head, the
-/// start, gets wrong.
-///
-/// The held-out loss would be the other choice, but it mostly falls because logits grow, which the
-/// temperature does without touching the decisions; choosing by it cost up to 0.4 points.
-fn choose_epochs(support: &Support, options: &HeadOptions, seed: u64) -> Result<usize, HeadError> {
-    let splits = support.splits(MOST_FOLDS, seed);
-    if splits.is_empty() || options.mlp.epochs == 0 || start_is_right(&splits, options)? {
-        return Ok(0);
-    }
-    let runs: Vec<Vec<usize>> = splits
-        .par_iter()
-        .map(|split| held_out_errors(split, options, seed))
-        .collect::<Result<_, HeadError>>()?;
-    let total = |epochs: &usize| runs.iter().map(|errors| errors[*epochs]).sum::<usize>();
-    // The first of equals.
-    Ok((0..=options.mlp.epochs).min_by_key(total).unwrap_or(0))
-}
-
-/// Whether the linear start makes no held-out error, so that training has nothing to correct.
-fn start_is_right(splits: &[Split], options: &HeadOptions) -> Result<bool, HeadError> {
-    let errors = splits
-        .iter()
-        .map(|split| errors(&Linear::fit(&split.support, &options.linear), split));
-    Ok(errors
-        .collect::<Result<Vec<_>, _>>()?
-        .iter()
-        .all(|&errors| errors == 0))
-}
-
-/// Errors on a split's held-out part before training and after each epoch.
-fn held_out_errors(
-    split: &Split,
-    options: &HeadOptions,
-    seed: u64,
-) -> Result<Vec<usize>, HeadError> {
-    let mut training = Training::from_linear(&split.support, options, seed)?;
-    let mut counts = vec![errors(&training.mlp, split)?];
-    for _ in 0..options.mlp.epochs {
-        training.epoch()?;
-        counts.push(errors(&training.mlp, split)?);
-    }
-    Ok(counts)
-}
-
-fn errors(head: &dyn Head, split: &Split) -> Result<usize, HeadError> {
-    let logits = head.logits(&split.held_out)?;
-    Ok(logits
-        .iter_rows()
-        .zip(&split.truth)
-        .filter(|(row, truth)| argmax(row) != **truth)
-        .count())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Linear;
+    use super::training::summed_loss;
     use super::*;
+    use crate::random::Random;
+    use candle_core::Device;
 
     fn random_support(ways: usize, rows: usize, width: usize) -> Support {
         let mut random = Random::new(11);
@@ -559,6 +328,32 @@ mod tests {
                     (&after[name] - tensor).and_then(|d| d.abs()?.sum_all()?.to_scalar::<f32>());
                 assert!(moved.expect("same shape") > 0.0, "{start:?} {name}");
             }
+        }
+    }
+
+    /// Both averages learn what plain training learns, and stay finite.
+    #[test]
+    fn episodes_learn() {
+        let support = random_support(2, 24, 40);
+        for averaging in [Averaging::Reptile, Averaging::Plain] {
+            let mut options = with_epochs(Start::Linear, 10);
+            options.mlp.episodes = 8;
+            options.mlp.averaging = averaging;
+            options.linear.strength = 1e-3;
+            let errors = |mlp: &Mlp| {
+                let logits = mlp.logits(support.features()).expect("width");
+                let given = logits.iter_rows().map(crate::softmax::argmax);
+                given
+                    .zip(support.classes())
+                    .filter(|(a, b)| a != *b)
+                    .count()
+            };
+            let train = |episodes| {
+                let training = Training::from_linear(&support, &options, 1).expect("a start");
+                training.run(episodes).expect("trains")
+            };
+            let (start, end) = (errors(&train(0)), errors(&train(8)));
+            assert!(end < start, "{averaging:?}: {start}, then {end}");
         }
     }
 
