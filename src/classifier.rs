@@ -55,6 +55,8 @@ pub struct FewShotClassifier {
     pub(crate) vectors: VectorClassifier,
     pub(crate) options: FitOptions,
     pub(crate) examples: Vec<Example>,
+    /// `[examples, width]`, as the encoder gives them; none for a loaded classifier.
+    pub(crate) example_vectors: Option<Matrix>,
     timing: FitTiming,
     notes: Vec<Note>,
 }
@@ -152,6 +154,7 @@ impl FewShotClassifier {
             vectors,
             options: options.clone(),
             examples,
+            example_vectors: Some(encoded.vectors),
             timing,
             notes,
         })
@@ -164,13 +167,14 @@ impl FewShotClassifier {
         options: FitOptions,
         examples: Vec<Example>,
     ) -> Self {
-        let (timing, notes) = Default::default();
+        let (example_vectors, timing, notes) = Default::default();
         Self {
             encoder,
             layers,
             vectors,
             options,
             examples,
+            example_vectors,
             timing,
             notes,
         }
@@ -235,12 +239,22 @@ impl FewShotClassifier {
     /// # Errors
     /// If the encoder gives NaN or infinite values.
     pub fn predict_proba<S: AsRef<str>>(&self, texts: &[S]) -> Result<Predictions> {
+        Ok(self.predict_with_vectors(texts)?.0)
+    }
+
+    /// Also the texts' vectors, `[texts, width]`.
+    pub(crate) fn predict_with_vectors<S: AsRef<str>>(
+        &self,
+        texts: &[S],
+    ) -> Result<(Predictions, Matrix)> {
         let encoded = self.encoder.encode(texts, &self.layers)?;
         let probabilities = self.vectors.predict_proba(&encoded.vectors)?;
-        Ok(Predictions {
+        let notes = encoded.notes;
+        let predictions = Predictions {
             probabilities,
-            notes: encoded.notes,
-        })
+            notes,
+        };
+        Ok((predictions, encoded.vectors))
     }
 
     /// The most probable label of each text, as class indices; the lowest of equals.

@@ -15,6 +15,7 @@ use super::{output, predict, stream};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   fewshot classify --examples datasets/reviews/few.jsonl datasets/reviews/new.txt --format table
+  fewshot classify --examples few.csv new.txt --explain 5 --output labelled.jsonl
   fewshot classify --prompt prompts/tickets.toml --input datasets/tickets/new.txt
   cat texts.txt | fewshot classify --examples few.csv --threshold 0.7 > labelled.jsonl")]
 pub struct Args {
