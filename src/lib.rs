@@ -57,6 +57,7 @@ pub mod report;
 pub mod saved;
 mod softmax;
 pub mod support;
+pub mod suspects;
 pub mod tune;
 pub mod vectors;
 

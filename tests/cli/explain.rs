@@ -1,8 +1,8 @@
-//! `--explain`: the examples most similar to a text.
+//! `--explain`, the examples most similar to a text, and warnings of labels that are probably wrong.
 
 use serde_json::{Map, Value};
 
-use crate::support::{EXAMPLES, Folder, TEXTS};
+use crate::support::{EXAMPLES, Folder, Outcome, TEXTS, example_lines};
 
 const LINEAR: &str = "classify --head linear --examples few.jsonl";
 
@@ -157,4 +157,76 @@ fn a_number_that_is_none_is_refused() {
         .run(&format!("{LINEAR} --explain new.txt"))
         .failed(2)
         .says(&["`new.txt` is no number of examples; an input goes before --explain"]);
+}
+
+const ASKED: &str = "is the label right?";
+
+/// Twelve sentences of few words, so that even random weights tell their labels apart; the animals at
+/// `wrong` are labelled as money.
+fn mislabelled(wrong: &[usize]) -> Folder {
+    let animals = [
+        "the dog and the cat walk",
+        "the cat and the dog walk",
+        "the fox and the dog walk",
+        "the fox and the cat walk",
+        "the dog and the fox walk",
+        "the cat and the fox walk",
+    ];
+    let money = [
+        "send back my money please",
+        "return my money please",
+        "send my money please",
+        "cancel my money please",
+        "return back my money please",
+        "send back my 9 € please",
+    ];
+    let label = |at| {
+        if wrong.contains(&at) {
+            "money"
+        } else {
+            "animal"
+        }
+    };
+    let animals = animals
+        .iter()
+        .enumerate()
+        .map(|(at, text)| (*text, label(at)));
+    let examples: Vec<(&str, &str)> = animals.chain(money.map(|text| (text, "money"))).collect();
+    let folder = Folder::new();
+    folder.write("few.jsonl", example_lines(&examples));
+    folder
+}
+
+fn warnings(outcome: &Outcome) -> usize {
+    let lines = outcome.stderr.lines();
+    lines
+        .filter(|line| line.starts_with("warning: ") && line.ends_with(ASKED))
+        .count()
+}
+
+#[test]
+fn a_label_that_its_neighbours_contradict_is_named() {
+    let folder = mislabelled(&[2]);
+    let warning = "warning: the example \"the fox and the dog walk\" is labelled `money`, but its nearest \
+                   examples are all `animal`; is the label right?";
+    for tune in ["off", "2"] {
+        let options = format!("--head linear --tune {tune} --examples few.jsonl -q");
+        for line in [
+            format!("classify {options} new.txt"),
+            format!("train {options} --output saved --overwrite"),
+            format!("evaluate {options} --test few.jsonl"),
+        ] {
+            let outcome = folder.run(&line).ok().says(&[warning]);
+            assert_eq!(warnings(&outcome), 1, "{outcome:#?}");
+        }
+    }
+}
+
+#[test]
+fn right_labels_give_no_warning() {
+    let folder = mislabelled(&[]);
+    for tune in ["off", "2"] {
+        let line = format!("{LINEAR} --tune {tune} new.txt -q");
+        folder.run(&line).ok().silent();
+    }
 }
