@@ -2,8 +2,8 @@
 //!
 //! Each example is left out in turn and compared with the rest. The rule would rather miss a wrong
 //! label than doubt a right one: where labels overlap, three neighbours agree by chance. So an example
-//! is suspected only if its three nearest are all of one other label, it leans to that label as much as
-//! half of that label's examples do, and the two labels' other examples are told apart.
+//! is suspected only if its three nearest are all of one other label, it leans to that label almost
+//! as much as that label's own examples do, and the two labels' other examples are told apart.
 
 use crate::data::Example;
 use crate::explain::largest;
@@ -27,7 +27,9 @@ const LEAST: usize = 4;
 const NEIGHBOURS: usize = 3;
 /// How much more similar, as a mean cosine, an example must be to the other label's examples than to
 /// its own label's.
-const CLEARLY: f32 = 0.15;
+const CLEARLY: f32 = 0.2;
+/// The same in parts of the median of the other label's own examples.
+const TYPICALLY: f32 = 0.75;
 /// Of the other examples of two labels, how many must be more similar to their own, for similarity
 /// to say anything about these labels.
 const TOLD_APART: f64 = 0.85;
@@ -105,7 +107,7 @@ impl<'c> Evidence<'c> {
         let lean = self.lean(example, other);
         let contradicted = enough
             && lean > CLEARLY
-            && lean >= self.typical(other, own)
+            && lean >= TYPICALLY * self.typical(other, own)
             && self.told_apart(example, own, other);
         contradicted.then_some(other)
     }
