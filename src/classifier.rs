@@ -12,6 +12,7 @@ use crate::head::{HeadKind, HeadOptions};
 use crate::matrix::Matrix;
 use crate::prompt::label_names;
 use crate::softmax::argmax;
+use crate::suspects::{self, Suspect};
 use crate::tune::Tune;
 use crate::vectors::VectorClassifier;
 
@@ -55,6 +56,9 @@ pub struct FewShotClassifier {
     pub(crate) vectors: VectorClassifier,
     pub(crate) options: FitOptions,
     pub(crate) examples: Vec<Example>,
+    /// `[examples, width]`, as the encoder gives them; none for a loaded classifier.
+    pub(crate) example_vectors: Option<Matrix>,
+    suspects: Vec<Suspect>,
     timing: FitTiming,
     notes: Vec<Note>,
 }
@@ -64,7 +68,7 @@ pub struct FewShotClassifier {
 pub struct FitTiming {
     /// Tuning the encoder.
     pub tune: Duration,
-    /// Embedding the examples.
+    /// Embedding the examples, and looking for wrong labels among them.
     pub encode: Duration,
     /// Training and calibrating the head.
     pub head: Duration,
@@ -118,6 +122,7 @@ impl FewShotClassifier {
             .filter_map(|example| labels.class(&example.label))
             .collect();
         let start = Instant::now();
+        let untuned = Arc::clone(&encoder);
         let encoder = match options.tune.options(&encoder, dataset, options.seed) {
             Some(tuning) => {
                 let classes = [dataset.classes(), prior_classes.clone()].concat();
@@ -127,8 +132,10 @@ impl FewShotClassifier {
         };
         let tune = start.elapsed();
         let mut encoded = encoder.encode(&texts, &layers)?;
-        let encode = start.elapsed() - tune;
         let prior = encoded.vectors.split_off(dataset.examples().len());
+        let frozen = Arc::ptr_eq(&encoder, &untuned).then_some(&encoded.vectors);
+        let suspects = suspects_of(dataset, &untuned, &layers, frozen)?;
+        let encode = start.elapsed() - tune;
         encoded
             .notes
             .retain(|note| note.text < dataset.examples().len());
@@ -152,6 +159,8 @@ impl FewShotClassifier {
             vectors,
             options: options.clone(),
             examples,
+            example_vectors: Some(encoded.vectors),
+            suspects,
             timing,
             notes,
         })
@@ -179,13 +188,15 @@ impl FewShotClassifier {
         options: FitOptions,
         examples: Vec<Example>,
     ) -> Self {
-        let (timing, notes) = Default::default();
+        let (example_vectors, suspects, timing, notes) = Default::default();
         Self {
             encoder,
             layers,
             vectors,
             options,
             examples,
+            example_vectors,
+            suspects,
             timing,
             notes,
         }
@@ -239,6 +250,14 @@ impl FewShotClassifier {
         &self.notes
     }
 
+    /// Examples that were probably labelled wrongly, found at the fit, the clearest case first.
+    ///
+    /// Looked for among at most 2,000 examples, in vectors that were not tuned on them.
+    #[must_use]
+    pub fn suspects(&self) -> &[Suspect] {
+        &self.suspects
+    }
+
     /// The hidden layers that are averaged.
     #[must_use]
     pub fn layers(&self) -> &LayerMix {
@@ -250,12 +269,22 @@ impl FewShotClassifier {
     /// # Errors
     /// If the encoder gives NaN or infinite values.
     pub fn predict_proba<S: AsRef<str>>(&self, texts: &[S]) -> Result<Predictions> {
+        Ok(self.predict_with_vectors(texts)?.0)
+    }
+
+    /// Also the texts' vectors, `[texts, width]`.
+    pub(crate) fn predict_with_vectors<S: AsRef<str>>(
+        &self,
+        texts: &[S],
+    ) -> Result<(Predictions, Matrix)> {
         let encoded = self.encoder.encode(texts, &self.layers)?;
         let probabilities = self.vectors.predict_proba(&encoded.vectors)?;
-        Ok(Predictions {
+        let notes = encoded.notes;
+        let predictions = Predictions {
             probabilities,
-            notes: encoded.notes,
-        })
+            notes,
+        };
+        Ok((predictions, encoded.vectors))
     }
 
     /// The most probable label of each text, as class indices; the lowest of equals.
@@ -270,4 +299,32 @@ impl FewShotClassifier {
             .map(argmax)
             .collect())
     }
+}
+
+/// The suspects among the examples; `frozen` are their vectors by the untuned encoder, if they are
+/// there already.
+fn suspects_of(
+    dataset: &Dataset,
+    untuned: &Encoder,
+    layers: &LayerMix,
+    frozen: Option<&Matrix>,
+) -> Result<Vec<Suspect>> {
+    let (examples, labels) = (dataset.examples(), dataset.labels());
+    let classes = dataset.classes();
+    if !suspects::can_tell(&classes, labels.len()) {
+        return Ok(Vec::new());
+    }
+    let found = match frozen {
+        Some(vectors) => suspects::find(vectors, &classes, labels.len()),
+        None => {
+            let texts: Vec<&str> = examples.iter().map(|e| e.text.as_str()).collect();
+            let encoded = untuned.encode(&texts, layers)?;
+            suspects::find(&encoded.vectors, &classes, labels.len())
+        }
+    };
+    let suspect = |(example, class): (usize, usize)| Suspect {
+        example: examples[example].clone(),
+        neighbours: labels.names()[class].clone(),
+    };
+    Ok(found.into_iter().map(suspect).collect())
 }

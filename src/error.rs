@@ -4,6 +4,7 @@ use crate::active::{JournalError, PolicyError};
 use crate::data::DataError;
 use crate::embedding_cache::CacheError;
 use crate::encoder::EncoderError;
+use crate::explain::ExplainError;
 use crate::head::HeadError;
 use crate::hub::HubError;
 use crate::prompt::PromptError;
@@ -34,6 +35,9 @@ pub enum Error {
     /// Reading label descriptions.
     #[error(transparent)]
     Prompt(#[from] PromptError),
+    /// Explaining an answer.
+    #[error(transparent)]
+    Explain(#[from] ExplainError),
     /// Saving or loading a classifier.
     #[error(transparent)]
     Save(#[from] SaveError),
@@ -56,6 +60,7 @@ impl Error {
             Self::Cache(error) => error.hint(),
             Self::Head(error) => error.hint(),
             Self::Prompt(error) => error.hint(),
+            Self::Explain(error) => error.hint(),
             Self::Save(error) => error.hint(),
             Self::Policy(error) => error.hint(),
             Self::Journal(error) => error.hint(),

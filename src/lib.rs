@@ -3,7 +3,8 @@
 //! The path is text → [`encoder`] → [`head`] → probabilities. [`FewShotClassifier`] joins its parts;
 //! [`vectors::VectorClassifier`] is the part behind the encoder, for vectors from anywhere; [`hub`]
 //! brings a model's files, [`data`] reads examples and texts, [`saved`] keeps a classifier on disk,
-//! [`embedding_cache`] keeps vectors, so that a second run need not make them again.
+//! [`embedding_cache`] keeps vectors, so that a second run need not make them again; [`explain`] names
+//! the examples that are most similar to a text.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -42,6 +43,7 @@ pub mod data;
 pub mod embedding_cache;
 pub mod encoder;
 mod error;
+pub mod explain;
 pub mod head;
 pub mod hub;
 #[doc(hidden)]
@@ -55,6 +57,7 @@ pub mod report;
 pub mod saved;
 mod softmax;
 pub mod support;
+pub mod suspects;
 pub mod tune;
 pub mod vectors;
 

@@ -1,5 +1,7 @@
 //! A row-major matrix of f32, the form in which embeddings and logits travel.
 
+use crate::matmul::{Threads, View, matmul};
+
 /// `rows × columns` values, row after row.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Matrix {
@@ -144,6 +146,22 @@ impl Matrix {
         centred
     }
 
+    /// The inner product of each row with each row of another matrix, `[rows, other rows]`: their
+    /// cosine if both are [`Matrix::centred`].
+    ///
+    /// # Panics
+    /// If both have rows, of different widths.
+    #[must_use]
+    pub fn products(&self, other: &Self) -> Self {
+        let mut out = Self::zeros(self.rows(), other.rows());
+        if !out.values.is_empty() {
+            let a = View::dense(&self.values, self.columns);
+            let b = View::dense(&other.values, other.columns).transposed();
+            matmul(&mut out.values, out.columns, a, b, Threads::All);
+        }
+        out
+    }
+
     /// Takes the rows from `row` on away and gives them.
     ///
     /// # Panics
@@ -197,6 +215,15 @@ mod tests {
         let matrix = Matrix::from_rows(&[[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]]).expect("even rows");
         assert_eq!(matrix.select(&[2, 0]).values(), [5.0, 9.0, 1.0, 2.0]);
         assert_eq!(matrix.mean_row(), [3.0, 5.0]);
+    }
+
+    #[test]
+    fn products_are_those_of_rows() {
+        let a = Matrix::from_rows(&[[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]]).expect("even rows");
+        let b = Matrix::from_rows(&[[1.0, 0.0], [-1.0, 1.0]]).expect("even rows");
+        assert_eq!(a.products(&b).values(), [1.0, 1.0, 3.0, 1.0, 5.0, 4.0]);
+        assert_eq!(a.products(&b).columns(), 2);
+        assert_eq!(Matrix::default().products(&b).rows(), 0);
     }
 
     #[test]

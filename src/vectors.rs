@@ -160,7 +160,7 @@ fn with_copies(support: Support, prior: &Matrix, classes: &[usize], copies: usiz
 }
 
 /// The centre: the mean of the class means, so that a class with many examples does not pull it.
-fn mean_of_class_means(vectors: &Matrix, classes: &[usize], ways: usize) -> Vec<f32> {
+pub(crate) fn mean_of_class_means(vectors: &Matrix, classes: &[usize], ways: usize) -> Vec<f32> {
     let rows_of = |class| {
         (0..classes.len())
             .filter(|&row| classes[row] == class)

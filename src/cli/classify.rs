@@ -1,7 +1,9 @@
 //! `fewshot classify`: learn from examples and label texts, in one go.
 
 use fewshot::classifier::FewShotClassifier;
+use fewshot::data::fold;
 use fewshot::encoder::TunedLayers;
+use fewshot::suspects::Suspect;
 
 use super::context::Context;
 use super::failure::Failure;
@@ -15,6 +17,7 @@ use super::{output, predict, stream};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   fewshot classify --examples datasets/reviews/few.jsonl datasets/reviews/new.txt --format table
+  fewshot classify --examples few.csv new.txt --explain 5 --output labelled.jsonl
   fewshot classify --prompt prompts/tickets.toml --input datasets/tickets/new.txt
   cat texts.txt | fewshot classify --examples few.csv --threshold 0.7 > labelled.jsonl")]
 pub struct Args {
@@ -66,6 +69,7 @@ pub fn report(classifier: &FewShotClassifier, examples: usize, context: &Context
             timing.head.as_secs_f64()
         )
     });
+    report_suspects(classifier.suspects(), context);
     let long = classifier
         .notes()
         .iter()
@@ -76,5 +80,27 @@ pub fn report(classifier: &FewShotClassifier, examples: usize, context: &Context
             let long = output::count(long, "example");
             format!("{long} longer than the encoder takes at once: embedded in windows, averaged")
         });
+    }
+}
+
+/// Doubtful labels that are named; whoever has more will look at the others too.
+const SUSPECTS: usize = 3;
+
+fn report_suspects(suspects: &[Suspect], context: &Context) {
+    for Suspect {
+        example,
+        neighbours,
+    } in suspects.iter().take(SUSPECTS)
+    {
+        let text = fold(&example.text, 60, 1).concat();
+        output::warning(&format!(
+            "the example \"{text}\" is labelled `{}`, but its nearest examples are all \
+             `{neighbours}`; is the label right?",
+            example.label
+        ));
+    }
+    if suspects.len() > SUSPECTS {
+        let more = output::count(suspects.len() - SUSPECTS, "more example");
+        context.note(|| format!("{more} with a label that the nearest examples contradict"));
     }
 }

@@ -96,6 +96,7 @@ fn stream_of(args: &Args, output: Option<PathBuf>) -> Stream {
         output,
         format: Some(OutputFormat::Jsonl),
         threshold: None,
+        explain: None,
     }
 }
 

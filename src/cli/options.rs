@@ -345,6 +345,20 @@ pub struct Stream {
     /// Give no label to a text whose best probability is below P
     #[arg(long, allow_negative_numbers = true, value_name = "P", value_parser = parse_probability)]
     pub threshold: Option<f32>,
+    /// Name the N examples most similar to each text, with their labels and similarities (cosine,
+    /// -1 to 1) [default without N: 3]
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "3", value_parser = parse_neighbours)]
+    pub explain: Option<usize>,
+}
+
+/// An input behind a bare `--explain` is taken for its number: the message says how to part them.
+fn parse_neighbours(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(format!(
+            "`{text}` is no number of examples; an input goes before --explain, or behind --input"
+        )),
+    }
 }
 
 fn parse_probability(text: &str) -> Result<f32, String> {

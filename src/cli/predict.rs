@@ -4,9 +4,10 @@ use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fewshot::classifier::FewShotClassifier;
-use fewshot::data::{FieldNames, Record, output_row, visible};
+use fewshot::classifier::{FewShotClassifier, Predictions};
+use fewshot::data::{FieldNames, Record, neighbour_line, output_row, visible};
 use fewshot::encoder::{Encoder, EncoderIdentity};
+use fewshot::explain::{Explained, Explainer, Neighbour};
 use fewshot::hub::{HubError, HubOptions};
 use fewshot::saved::SavedClassifier;
 use serde_json::{Map, Value, json};
@@ -23,6 +24,7 @@ use super::{interrupt, output};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   fewshot predict --classifier tickets --input datasets/tickets/new.txt --format csv
+  fewshot predict --classifier tickets datasets/tickets/new.txt --format table --explain
   zcat texts.jsonl.gz | fewshot predict --classifier tickets -")]
 pub struct Args {
     /// Folder of the classifier
@@ -91,13 +93,14 @@ pub fn label_texts(
     names: &FieldNames,
     context: &Context,
 ) -> Result<(), Failure> {
+    let labeller = Labeller::new(classifier, args)?;
     if args.is_dialogue() {
-        return ask(classifier, args.threshold);
+        return labeller.ask();
     }
     let mut blank = 0;
     let result = stream::run(args, names, context, |records| {
         blank += records.iter().filter(|record| is_blank(record)).count();
-        rows(classifier, records, names, args.threshold)
+        labeller.rows(records, names)
     });
     if blank > 0 {
         output::warning(&format!(
@@ -112,26 +115,75 @@ fn is_blank(record: &Record) -> bool {
     record.text.trim().is_empty()
 }
 
-fn rows(
-    classifier: &FewShotClassifier,
-    records: Vec<Record>,
-    names: &FieldNames,
+/// A classifier and what its answers are to hold.
+struct Labeller<'c> {
+    classifier: &'c FewShotClassifier,
     threshold: Option<f32>,
-) -> Result<Rows, Failure> {
-    let texts: Vec<&str> = records.iter().map(|record| record.text.as_str()).collect();
-    let predictions = classifier.predict_proba(&texts)?;
-    let results: Vec<Map<String, Value>> = records
-        .iter()
-        .zip(predictions.probabilities.iter_rows())
-        .map(|(record, row)| decide(classifier, row, is_blank(record), threshold))
-        .collect();
-    let rows = records
-        .into_iter()
-        .zip(results)
-        .map(|(record, row)| output_row(record, names, row));
-    Ok(Rows {
-        rows: rows.collect(),
-        notes: predictions.notes,
+    /// What finds similar examples, and how many of them.
+    explainer: Option<(Explainer<'c>, usize)>,
+}
+
+impl<'c> Labeller<'c> {
+    fn new(classifier: &'c FewShotClassifier, args: &Stream) -> Result<Self, Failure> {
+        let explainer = match args.explain {
+            Some(count) => Some((Explainer::new(classifier)?, count)),
+            None => None,
+        };
+        Ok(Self {
+            classifier,
+            threshold: args.threshold,
+            explainer,
+        })
+    }
+
+    /// Predictions, and neighbours if they were asked for.
+    fn answers(&self, texts: &[&str]) -> Result<(Predictions, Option<Nearest<'c>>), Failure> {
+        let Some((explainer, count)) = &self.explainer else {
+            return Ok((self.classifier.predict_proba(texts)?, None));
+        };
+        let Explained {
+            predictions,
+            neighbours,
+        } = explainer.predict_proba(texts, *count)?;
+        Ok((predictions, Some(neighbours)))
+    }
+
+    fn rows(&self, records: Vec<Record>, names: &FieldNames) -> Result<Rows, Failure> {
+        let texts: Vec<&str> = records.iter().map(|record| record.text.as_str()).collect();
+        let (predictions, neighbours) = self.answers(&texts)?;
+        let result = |(at, record): (usize, &Record)| {
+            let row = predictions.probabilities.row(at);
+            let blank = is_blank(record);
+            let mut result = decide(self.classifier, row, blank, self.threshold);
+            if let Some(neighbours) = &neighbours {
+                // Nothing explains an answer that was not given.
+                let shown = neighbours[at].iter().filter(|_| !blank);
+                let shown: Vec<Value> = shown.map(neighbour_value).collect();
+                result.insert("neighbours".to_owned(), shown.into());
+            }
+            result
+        };
+        let results: Vec<Map<String, Value>> = records.iter().enumerate().map(result).collect();
+        let rows = records
+            .into_iter()
+            .zip(results)
+            .map(|(record, row)| output_row(record, names, row));
+        Ok(Rows {
+            rows: rows.collect(),
+            notes: predictions.notes,
+        })
+    }
+}
+
+/// The neighbours of each text.
+type Nearest<'c> = Vec<Vec<Neighbour<'c>>>;
+
+fn neighbour_value(neighbour: &Neighbour) -> Value {
+    let example = neighbour.example;
+    json!({
+        "text": example.text,
+        "label": example.label,
+        "similarity": rounded(neighbour.similarity),
     })
 }
 
@@ -166,68 +218,79 @@ fn decide(
     result
 }
 
-/// Four digits: more than the calibration of a few examples can tell.
-fn rounded(probability: f32) -> Value {
-    json!((f64::from(probability) * 1e4).round() / 1e4)
+/// Four digits: more than a few examples can tell.
+fn rounded(value: f32) -> Value {
+    json!((f64::from(value) * 1e4).round() / 1e4)
 }
 
-/// Asks for texts on the terminal and answers each.
-fn ask(classifier: &FewShotClassifier, threshold: Option<f32>) -> Result<(), Failure> {
-    let labels: Vec<String> = classifier
-        .labels()
-        .names()
-        .iter()
-        .map(|n| visible(n).into_owned())
-        .collect();
-    output::note(&format!(
-        "labels: {}; type a text and Enter, Ctrl-D to end",
-        labels.join(", ")
-    ));
-    let mut lines = std::io::stdin().lock().lines();
-    loop {
-        prompt();
-        let Some(line) = lines.next() else {
-            return output::print(b"\n");
-        };
-        let text =
-            line.map_err(|error| Failure::message(format!("cannot read the terminal: {error}")))?;
-        if interrupt::asked() {
-            return Ok(());
-        }
-        if !text.trim().is_empty() {
-            answer(classifier, &text, threshold)?;
+impl Labeller<'_> {
+    /// Asks for texts on the terminal and answers each.
+    fn ask(&self) -> Result<(), Failure> {
+        let names = self.classifier.labels().names();
+        let labels: Vec<_> = names.iter().map(|name| visible(name)).collect();
+        output::note(&format!(
+            "labels: {}; type a text and Enter, Ctrl-D to end",
+            labels.join(", ")
+        ));
+        let mut lines = std::io::stdin().lock().lines();
+        loop {
+            prompt();
+            let Some(line) = lines.next() else {
+                return output::print(b"\n");
+            };
+            let text = line
+                .map_err(|error| Failure::message(format!("cannot read the terminal: {error}")))?;
+            if interrupt::asked() {
+                return Ok(());
+            }
+            if !text.trim().is_empty() {
+                self.answer(&text)?;
+            }
         }
     }
+
+    fn answer(&self, text: &str) -> Result<(), Failure> {
+        let (predictions, neighbours) = self.answers(&[text])?;
+        let answer = self.answer_line(predictions.probabilities.row(0));
+        let why: Vec<String> = neighbours
+            .iter()
+            .flatten()
+            .flatten()
+            .map(shown_neighbour)
+            .collect();
+        output::print(format!("{answer}\n{}", why.concat()).as_bytes())
+    }
+
+    fn answer_line(&self, row: &[f32]) -> String {
+        let names = self.classifier.labels().names().iter();
+        let mut ranked: Vec<(&String, f32)> = names.zip(row.iter().copied()).collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let say =
+            |(label, probability): &(&String, f32)| format!("{} {probability:.2}", visible(label));
+        let sure = self
+            .threshold
+            .is_none_or(|threshold| ranked[0].1 >= threshold);
+        let best = if sure {
+            say(&ranked[0])
+        } else {
+            format!("no label (best: {})", say(&ranked[0]))
+        };
+        let others: Vec<String> = ranked[1..].iter().take(4).map(say).collect();
+        format!("{best}   ({})", others.join(", "))
+    }
+}
+
+fn shown_neighbour(neighbour: &Neighbour) -> String {
+    let Neighbour {
+        example,
+        similarity,
+    } = neighbour;
+    let similarity = f64::from(*similarity);
+    neighbour_line(similarity, &example.label, &example.text, output::width()) + "\n"
 }
 
 fn prompt() {
     let mut err = std::io::stderr();
     // Nothing can be done if standard error is gone.
     let _ = write!(err, "> ").and_then(|()| err.flush());
-}
-
-fn answer(
-    classifier: &FewShotClassifier,
-    text: &str,
-    threshold: Option<f32>,
-) -> Result<(), Failure> {
-    let predictions = classifier.predict_proba(&[text])?;
-    let row = predictions.probabilities.row(0);
-    let mut ranked: Vec<(&String, f32)> = classifier
-        .labels()
-        .names()
-        .iter()
-        .zip(row.iter().copied())
-        .collect();
-    ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let say =
-        |(label, probability): &(&String, f32)| format!("{} {probability:.2}", visible(label));
-    let sure = threshold.is_none_or(|threshold| ranked[0].1 >= threshold);
-    let best = if sure {
-        say(&ranked[0])
-    } else {
-        format!("no label (best: {})", say(&ranked[0]))
-    };
-    let others: Vec<String> = ranked[1..].iter().take(4).map(say).collect();
-    output::print(format!("{best}   ({})\n", others.join(", ")).as_bytes())
 }

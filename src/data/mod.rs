@@ -23,7 +23,7 @@ pub use format::{InputFormat, OutputFormat};
 pub use labels::LabelSet;
 pub use records::{DEFAULT_MAX_LINE_BYTES, FieldNames, Record, Records};
 pub use source::Source;
-pub use table::fold;
+pub use table::{fold, neighbour_line};
 pub use visible::visible;
 pub use warning::Warning;
 pub use write::{RecordWriter, WriteOptions, output_row};

@@ -24,7 +24,7 @@ pub(super) fn header() -> String {
     format!("{:LABEL$}{GAP}probability{GAP}text\n", "label")
 }
 
-/// One row as one to four lines of at most `width` columns.
+/// One row as one to four lines of at most `width` columns, and one for each neighbour.
 pub(super) fn row(row: &Map<String, Value>, text_field: &str, width: usize) -> String {
     let label = row.get("label").and_then(Value::as_str).unwrap_or("-");
     let probability = row.get("probability").and_then(Value::as_f64);
@@ -41,7 +41,29 @@ pub(super) fn row(row: &Map<String, Value>, text_field: &str, width: usize) -> S
         MAX_LINES,
     );
     let lines = text.join(&format!("\n{indent}"));
-    format!("{}\n", format!("{start}{lines}").trim_end())
+    let row_lines = format!("{}\n", format!("{start}{lines}").trim_end());
+    row_lines + &neighbours(row, &indent, width)
+}
+
+/// The examples that explain a row, below its text.
+fn neighbours(row: &Map<String, Value>, indent: &str, width: usize) -> String {
+    let neighbours = row.get("neighbours").and_then(Value::as_array);
+    let line = |neighbour: &Value| {
+        let similarity = neighbour["similarity"].as_f64()?;
+        let (label, text) = (neighbour["label"].as_str()?, neighbour["text"].as_str()?);
+        let width = width.saturating_sub(indent.len());
+        let line = neighbour_line(similarity, label, text, width);
+        Some(format!("{indent}{line}\n"))
+    };
+    neighbours.into_iter().flatten().filter_map(line).collect()
+}
+
+/// A similar example in one line of at most `width` columns: similarity, label, text.
+#[must_use]
+pub fn neighbour_line(similarity: f64, label: &str, text: &str, width: usize) -> String {
+    let start = format!("  {similarity:>5.2}{GAP}");
+    let width = width.saturating_sub(start.len()).max(MIN_TEXT);
+    start + &fold(&format!("{label}: {text}"), width, 1).concat()
 }
 
 /// Breaks `text` at blanks into at most `max_lines` lines of `width` columns, with nothing in them
@@ -127,6 +149,19 @@ mod tests {
         );
         assert_eq!(line, "positive                    0.930  good\n");
         assert_eq!(header(), "label                 probability  text\n");
+    }
+
+    #[test]
+    fn neighbours_stand_below_their_text() {
+        let far = json!({"text": "far ".repeat(50), "label": "negative", "similarity": -0.25});
+        let neighbours = json!([{"text": "a\nb", "label": "x", "similarity": 0.987}, far, 7, {}]);
+        let value =
+            json!({"text": "good", "label": "x", "probability": 1, "neighbours": neighbours});
+        let lines = shown(value, 60);
+        let expected = ["good", "   0.99  x: a b", "  -0.25  negative: far…"];
+        let texts: Vec<&str> = lines.lines().map(|line| &line[35..]).collect();
+        assert_eq!(texts, expected);
+        assert!(lines.lines().all(|line| columns(line) <= 60), "{lines}");
     }
 
     #[test]

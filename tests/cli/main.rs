@@ -7,6 +7,7 @@ mod cache;
 mod classify;
 mod embed;
 mod evaluate;
+mod explain;
 mod help;
 mod label;
 mod models;

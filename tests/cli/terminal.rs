@@ -71,6 +71,22 @@ fn without_an_input_it_asks_and_answers() {
 }
 
 #[test]
+fn an_answer_can_be_explained() {
+    let folder = Folder::new();
+    let line = "classify --head prototype --examples few.jsonl --explain 2";
+    let Some(outcome) = typed(&folder, line, "the dog and the cat walk\n\x04") else {
+        return;
+    };
+    let lines: Vec<&str> = outcome.stdout.lines().collect();
+    let itself = "1.00  animal: the dog and the cat walk";
+    let first = lines.iter().position(|line| line.ends_with(itself));
+    let first = first.unwrap_or_else(|| panic!("{outcome:#?}"));
+    let starts = |line: &str, parts: [&str; 2]| parts.iter().any(|part| line.starts_with(part));
+    assert!(lines[first - 1].contains("(animal ") || lines[first - 1].contains("(money "));
+    assert!(starts(lines[first + 1], ["   0.", "  -0."]), "{outcome:#?}");
+}
+
+#[test]
 fn ctrl_c_ends_the_questions() {
     let folder = Folder::new();
     let line = "classify --head prototype --examples few.jsonl";
