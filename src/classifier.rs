@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::calibration::Calibration;
 use crate::data::{Dataset, Example, LabelSet};
 use crate::encoder::{Encoder, EncoderIdentity, LayerMix, Note, TuneProgress, TunedLayers};
 use crate::head::{HeadKind, HeadOptions};
+use crate::lesson::{Embedded, Lesson};
 use crate::matrix::Matrix;
-use crate::prompt::label_names;
 use crate::softmax::argmax;
 use crate::suspects::{self, Suspect};
 use crate::tune::Tune;
@@ -22,7 +23,7 @@ pub struct FitOptions {
     /// Hidden layers that are averaged; default [`Encoder::default_layers`].
     pub layers: Option<LayerMix>,
     /// Whether the labels' names are prior examples, where they have words; default true. See
-    /// [`label_names`].
+    /// [`label_names`](crate::prompt::label_names).
     pub label_names: bool,
     /// Whether the encoder's top layers are tuned first; default [`Tune::Auto`].
     #[serde(default = "before_there_was_tuning")]
@@ -49,6 +50,11 @@ impl Default for FitOptions {
     }
 }
 
+/// Logits of a tuned encoder's head are not scaled. It cannot be calibrated on its examples, all of
+/// which the encoder has seen; the best temperature of texts that it has not seen lies near 1
+/// (`docs/tuning.md`).
+const TUNED_TEMPERATURE: f64 = 1.0;
+
 /// A text classifier learned from a few examples.
 pub struct FewShotClassifier {
     pub(crate) encoder: Arc<Encoder>,
@@ -61,6 +67,15 @@ pub struct FewShotClassifier {
     suspects: Vec<Suspect>,
     timing: FitTiming,
     notes: Vec<Note>,
+}
+
+/// What an encoder was tuned on before a fit.
+#[derive(Clone, Copy)]
+enum Seen {
+    /// No example of the fit.
+    Nothing,
+    /// Some of them: its vectors cannot say what held-out examples are like.
+    Examples,
 }
 
 /// How long the parts of a fit took; zero for a loaded classifier.
@@ -103,67 +118,87 @@ impl FewShotClassifier {
         options: &FitOptions,
         watch: &mut dyn FnMut(TuneProgress),
     ) -> Result<Self> {
+        Self::fit_on(encoder, dataset, options, Seen::Nothing, watch)
+    }
+
+    fn fit_on(
+        encoder: Arc<Encoder>,
+        dataset: &Dataset,
+        options: &FitOptions,
+        seen: Seen,
+        watch: &mut dyn FnMut(TuneProgress),
+    ) -> Result<Self> {
         dataset.check_trainable()?;
         options.head.validate()?;
-        let layers = options
-            .layers
-            .clone()
-            .unwrap_or_else(|| encoder.default_layers());
-        let labels = dataset.labels().clone();
-        let names = if options.label_names {
-            label_names(&labels)
-        } else {
-            Vec::new()
-        };
-        let all = dataset.examples().iter().chain(&names);
-        let texts: Vec<&str> = all.map(|example| example.text.as_str()).collect();
-        let prior_classes: Vec<usize> = names
-            .iter()
-            .filter_map(|example| labels.class(&example.label))
-            .collect();
+        let lesson = Lesson::new(&encoder, dataset, options);
         let start = Instant::now();
-        let untuned = Arc::clone(&encoder);
-        let encoder = match options.tune.options(&encoder, dataset, options.seed) {
-            Some(tuning) => {
-                let classes = [dataset.classes(), prior_classes.clone()].concat();
-                Arc::new(encoder.tune(&texts, &classes, &tuning, watch)?)
-            }
-            None => encoder,
+        let untuned = lesson.embed(&encoder)?;
+        let suspects = match seen {
+            Seen::Nothing => suspects_of(dataset, &untuned.examples),
+            Seen::Examples => Vec::new(),
         };
-        let tune = start.elapsed();
-        let mut encoded = encoder.encode(&texts, &layers)?;
-        let prior = encoded.vectors.split_off(dataset.examples().len());
-        let frozen = Arc::ptr_eq(&encoder, &untuned).then_some(&encoded.vectors);
-        let suspects = suspects_of(dataset, &untuned, &layers, frozen)?;
-        let encode = start.elapsed() - tune;
-        encoded
-            .notes
-            .retain(|note| note.text < dataset.examples().len());
-        let vectors = VectorClassifier::fit(
-            &encoded.vectors,
-            &dataset.classes(),
-            (!names.is_empty()).then_some((&prior, prior_classes.as_slice())),
-            labels,
-            &options.head,
-            options.seed,
-        )?;
+        let encode = start.elapsed();
+        let Some(tuning) = options.tune.options(&encoder, dataset, options.seed) else {
+            let vectors = lesson.fit(&untuned)?;
+            let timing = FitTiming {
+                tune: Duration::ZERO,
+                encode,
+                head: start.elapsed() - encode,
+            };
+            return Ok(Self::assemble(
+                encoder, &lesson, vectors, untuned, suspects, timing,
+            ));
+        };
+        // The tuned encoder has seen every example: only the untuned one can say what held-out
+        // examples are like.
+        let held_out = match seen {
+            Seen::Nothing => lesson.fit_linear(&untuned)?.calibration().held_out_accuracy,
+            Seen::Examples => None,
+        };
+        let head = start.elapsed() - encode;
+        let begin = Instant::now();
+        let encoder = encoder.tune(&lesson.texts(), &lesson.classes(), &tuning, watch)?;
+        let tune = begin.elapsed();
+        let embedded = lesson.embed(&encoder)?;
         let timing = FitTiming {
             tune,
-            encode,
-            head: start.elapsed() - tune - encode,
+            encode: encode + begin.elapsed() - tune,
+            head,
         };
-        let (examples, notes) = (dataset.examples().to_vec(), encoded.notes);
-        Ok(Self {
+        let begin = Instant::now();
+        let vectors = lesson.fit(&embedded)?.with_calibration(Calibration {
+            temperature: TUNED_TEMPERATURE,
+            held_out_accuracy: held_out,
+        });
+        let timing = FitTiming {
+            head: timing.head + begin.elapsed(),
+            ..timing
+        };
+        let encoder = Arc::new(encoder);
+        Ok(Self::assemble(
+            encoder, &lesson, vectors, embedded, suspects, timing,
+        ))
+    }
+
+    fn assemble(
+        encoder: Arc<Encoder>,
+        lesson: &Lesson,
+        vectors: VectorClassifier,
+        embedded: Embedded,
+        suspects: Vec<Suspect>,
+        timing: FitTiming,
+    ) -> Self {
+        Self {
             encoder,
-            layers,
+            layers: lesson.layers.clone(),
             vectors,
-            options: options.clone(),
-            examples,
-            example_vectors: Some(encoded.vectors),
+            options: lesson.options.clone(),
+            examples: lesson.dataset.examples().to_vec(),
+            example_vectors: Some(embedded.examples),
             suspects,
             timing,
-            notes,
-        })
+            notes: embedded.notes,
+        }
     }
 
     /// Learns all of `dataset`, old examples and new ones, with the options of this classifier, and
@@ -178,7 +213,12 @@ impl FewShotClassifier {
         dataset: &Dataset,
         watch: &mut dyn FnMut(TuneProgress),
     ) -> Result<Self> {
-        Self::fit_watched(Arc::clone(&self.encoder), dataset, &self.options, watch)
+        let seen = match self.tuned() {
+            Some(_) => Seen::Examples,
+            None => Seen::Nothing,
+        };
+        let encoder = Arc::clone(&self.encoder);
+        Self::fit_on(encoder, dataset, &self.options, seen, watch)
     }
 
     pub(crate) fn from_parts(
@@ -303,28 +343,17 @@ impl FewShotClassifier {
 
 /// The suspects among the examples; `frozen` are their vectors by the untuned encoder, if they are
 /// there already.
-fn suspects_of(
-    dataset: &Dataset,
-    untuned: &Encoder,
-    layers: &LayerMix,
-    frozen: Option<&Matrix>,
-) -> Result<Vec<Suspect>> {
-    let (examples, labels) = (dataset.examples(), dataset.labels());
-    let classes = dataset.classes();
+/// In the vectors of an encoder that was not tuned: tuning pulls a wrongly labelled example to its
+/// label.
+fn suspects_of(dataset: &Dataset, vectors: &Matrix) -> Vec<Suspect> {
+    let (classes, labels) = (dataset.classes(), dataset.labels());
     if !suspects::can_tell(&classes, labels.len()) {
-        return Ok(Vec::new());
+        return Vec::new();
     }
-    let found = match frozen {
-        Some(vectors) => suspects::find(vectors, &classes, labels.len()),
-        None => {
-            let texts: Vec<&str> = examples.iter().map(|e| e.text.as_str()).collect();
-            let encoded = untuned.encode(&texts, layers)?;
-            suspects::find(&encoded.vectors, &classes, labels.len())
-        }
-    };
+    let found = suspects::find(vectors, &classes, labels.len());
     let suspect = |(example, class): (usize, usize)| Suspect {
-        example: examples[example].clone(),
+        example: dataset.examples()[example].clone(),
         neighbours: labels.names()[class].clone(),
     };
-    Ok(found.into_iter().map(suspect).collect())
+    found.into_iter().map(suspect).collect()
 }

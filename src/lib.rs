@@ -48,6 +48,7 @@ pub mod head;
 pub mod hub;
 #[doc(hidden)]
 pub mod kernels;
+mod lesson;
 mod matmul;
 pub mod matrix;
 pub mod metrics;

@@ -72,6 +72,13 @@ impl VectorClassifier {
         self.calibration
     }
 
+    pub(crate) fn with_calibration(self, calibration: Calibration) -> Self {
+        Self {
+            calibration,
+            ..self
+        }
+    }
+
     /// Which head it has.
     #[must_use]
     pub fn head_kind(&self) -> HeadKind {

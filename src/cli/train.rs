@@ -63,9 +63,18 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let _polite = Polite::new();
     classifier.save(output, options)?;
     context.note(|| {
-        let accuracy = match classifier.vectors().calibration().held_out_accuracy {
-            Some(accuracy) => format!("; accuracy on held-out examples {:.0} %", 100.0 * accuracy),
-            None => String::new(),
+        let accuracy = match (
+            classifier.vectors().calibration().held_out_accuracy,
+            classifier.tuned(),
+        ) {
+            (None, _) => String::new(),
+            (Some(accuracy), None) => {
+                format!("; accuracy on held-out examples {:.0} %", 100.0 * accuracy)
+            }
+            (Some(accuracy), Some(_)) => {
+                let percent = 100.0 * accuracy;
+                format!("; accuracy on held-out examples before tuning {percent:.0} %")
+            }
         };
         format!("saved to {}{accuracy}", output.display())
     });

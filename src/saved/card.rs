@@ -27,12 +27,16 @@ pub(super) fn write(classifier: &FewShotClassifier) -> String {
             100.0 * accuracy,
             classifier.examples.len()
         ),
-        None => "unknown, some label has one example only".to_owned(),
+        None => "unknown".to_owned(),
+    };
+    let before = match classifier.tuned() {
+        Some(_) => ", before tuning",
+        None => "",
     };
     let _ = write!(
         card,
         "\n- encoder: {}, revision {}, weights sha256 {}, in {}\n- hidden layers averaged: {}\n- head: {}\n\
-         - accuracy on held-out examples: {held_out}\n- temperature: {:.3}\n- seed: {}\n- fewshot {}\n\n\
+         - accuracy on held-out examples{before}: {held_out}\n- temperature: {:.3}\n- seed: {}\n- fewshot {}\n\n\
          Use it:\n\n    fewshot predict --classifier THIS_FOLDER --input texts.txt\n",
         encoder.id,
         encoder.revision.as_deref().unwrap_or("none (a folder)"),

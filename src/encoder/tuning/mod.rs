@@ -46,8 +46,8 @@ impl Default for TuneOptions {
         Self {
             layers: 6,
             steps: 30,
-            goal: 0.02,
-            learning_rate: 5e-5,
+            goal: 0.03,
+            learning_rate: 1e-4,
             seed: 42,
         }
     }

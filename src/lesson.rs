@@ -1,0 +1,102 @@
+//! What a classifier learns from: the examples and, as prior examples, the labels' names.
+
+use crate::Result;
+use crate::classifier::FitOptions;
+use crate::data::{Dataset, Example};
+use crate::encoder::{Encoder, LayerMix, Note};
+use crate::head::{HeadError, HeadKind, HeadOptions};
+use crate::matrix::Matrix;
+use crate::prompt::label_names;
+use crate::vectors::VectorClassifier;
+
+/// Examples and names, and the options that say what is done with them.
+pub(crate) struct Lesson<'d> {
+    pub dataset: &'d Dataset,
+    pub options: &'d FitOptions,
+    pub layers: LayerMix,
+    names: Vec<Example>,
+}
+
+/// A lesson as an encoder sees it.
+pub(crate) struct Embedded {
+    /// `[examples, width]`.
+    pub examples: Matrix,
+    /// `[names, width]`.
+    pub names: Matrix,
+    /// About the examples.
+    pub notes: Vec<Note>,
+}
+
+impl<'d> Lesson<'d> {
+    pub fn new(encoder: &Encoder, dataset: &'d Dataset, options: &'d FitOptions) -> Self {
+        let layers = options.layers.clone();
+        Self {
+            dataset,
+            options,
+            layers: layers.unwrap_or_else(|| encoder.default_layers()),
+            names: match options.label_names {
+                true => label_names(dataset.labels()),
+                false => Vec::new(),
+            },
+        }
+    }
+
+    /// The examples' texts, then the names'.
+    pub fn texts(&self) -> Vec<&str> {
+        let all = self.dataset.examples().iter().chain(&self.names);
+        all.map(|example| example.text.as_str()).collect()
+    }
+
+    /// The classes of the texts.
+    pub fn classes(&self) -> Vec<usize> {
+        [self.dataset.classes(), self.name_classes()].concat()
+    }
+
+    fn name_classes(&self) -> Vec<usize> {
+        let class = |name: &Example| self.dataset.labels().class(&name.label);
+        self.names.iter().filter_map(class).collect()
+    }
+
+    pub fn embed(&self, encoder: &Encoder) -> Result<Embedded> {
+        let count = self.dataset.examples().len();
+        let mut encoded = encoder.encode(&self.texts(), &self.layers)?;
+        let names = encoded.vectors.split_off(count);
+        encoded.notes.retain(|note| note.text < count);
+        Ok(Embedded {
+            examples: encoded.vectors,
+            names,
+            notes: encoded.notes,
+        })
+    }
+
+    /// Fits a head with the lesson's options.
+    pub fn fit(&self, embedded: &Embedded) -> Result<VectorClassifier, HeadError> {
+        self.fit_head(embedded, &self.options.head)
+    }
+
+    /// Fits logistic regression, which is judged on held-out examples in no time.
+    pub fn fit_linear(&self, embedded: &Embedded) -> Result<VectorClassifier, HeadError> {
+        let kind = HeadKind::Linear;
+        let linear = HeadOptions {
+            kind,
+            ..self.options.head.clone()
+        };
+        self.fit_head(embedded, &linear)
+    }
+
+    fn fit_head(
+        &self,
+        embedded: &Embedded,
+        head: &HeadOptions,
+    ) -> Result<VectorClassifier, HeadError> {
+        let classes = self.name_classes();
+        VectorClassifier::fit(
+            &embedded.examples,
+            &self.dataset.classes(),
+            (!self.names.is_empty()).then_some((&embedded.names, classes.as_slice())),
+            self.dataset.labels().clone(),
+            head,
+            self.options.seed,
+        )
+    }
+}
