@@ -26,6 +26,9 @@ pub struct Calibration {
     /// Fraction of the examples that heads fitted on the others got right; none if some class has
     /// one example only.
     pub held_out_accuracy: Option<f64>,
+    /// Mean loss of the same predictions at the temperature; none where there is no accuracy.
+    #[serde(default)]
+    pub held_out_loss: Option<f64>,
 }
 
 /// Calibrates a head fitted with these options on these features.
@@ -56,14 +59,16 @@ pub(crate) fn calibrate(
         return Ok(Calibration {
             temperature: 1.0,
             held_out_accuracy: None,
+            held_out_loss: None,
         });
     }
-    let cost = |log: f64| {
+    let total = |temperature: f64| {
         let loss = |(logits, truth): &(Matrix, Vec<usize>)| {
-            mean_loss(logits, truth, log.exp()) * truth.len() as f64
+            mean_loss(logits, truth, temperature) * truth.len() as f64
         };
-        parts.iter().map(loss).sum::<f64>() + 0.5 * (log / PRIOR).powi(2)
+        parts.iter().map(loss).sum::<f64>()
     };
+    let cost = |log: f64| total(log.exp()) + 0.5 * (log / PRIOR).powi(2);
     let right = |(logits, truth): &(Matrix, Vec<usize>)| {
         logits
             .iter_rows()
@@ -72,9 +77,12 @@ pub(crate) fn calibrate(
             .count()
     };
     let right: usize = parts.iter().map(right).sum();
+    let temperature = golden_section(cost, -RANGE, RANGE).exp();
+    let examples = support.examples() as f64;
     Ok(Calibration {
-        temperature: golden_section(cost, -RANGE, RANGE).exp(),
-        held_out_accuracy: Some(right as f64 / support.examples() as f64),
+        temperature,
+        held_out_accuracy: Some(right as f64 / examples),
+        held_out_loss: Some(total(temperature) / examples),
     })
 }
 

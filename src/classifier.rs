@@ -152,7 +152,7 @@ impl FewShotClassifier {
         // The tuned encoder has seen every example: only the untuned one can say what held-out
         // examples are like.
         let held_out = match seen {
-            Seen::Nothing => lesson.fit_linear(&untuned)?.calibration().held_out_accuracy,
+            Seen::Nothing => Some(lesson.fit_linear(&untuned)?.calibration()),
             Seen::Examples => None,
         };
         let head = start.elapsed() - encode;
@@ -168,7 +168,8 @@ impl FewShotClassifier {
         let begin = Instant::now();
         let vectors = lesson.fit(&embedded)?.with_calibration(Calibration {
             temperature: TUNED_TEMPERATURE,
-            held_out_accuracy: held_out,
+            held_out_accuracy: held_out.and_then(|held_out| held_out.held_out_accuracy),
+            held_out_loss: held_out.and_then(|held_out| held_out.held_out_loss),
         });
         let timing = FitTiming {
             head: timing.head + begin.elapsed(),

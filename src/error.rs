@@ -9,6 +9,7 @@ use crate::head::HeadError;
 use crate::hub::HubError;
 use crate::prompt::PromptError;
 use crate::saved::SaveError;
+use crate::start::StartError;
 
 /// `Result` with this crate's [`Error`] unless another is named.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -38,6 +39,9 @@ pub enum Error {
     /// Explaining an answer.
     #[error(transparent)]
     Explain(#[from] ExplainError),
+    /// Reading or writing a start.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// Saving or loading a classifier.
     #[error(transparent)]
     Save(#[from] SaveError),
@@ -61,6 +65,7 @@ impl Error {
             Self::Head(error) => error.hint(),
             Self::Prompt(error) => error.hint(),
             Self::Explain(error) => error.hint(),
+            Self::Start(error) => error.hint(),
             Self::Save(error) => error.hint(),
             Self::Policy(error) => error.hint(),
             Self::Journal(error) => error.hint(),

@@ -84,6 +84,13 @@ impl<'d> Lesson<'d> {
         self.fit_head(embedded, &linear)
     }
 
+    /// The mean loss of logistic regression on held-out examples, at its best temperature; none if
+    /// some label has one example only.
+    pub fn held_out_loss(&self, embedded: &Embedded) -> Result<Option<f64>, HeadError> {
+        let classifier = self.fit_linear(embedded)?;
+        Ok(classifier.calibration().held_out_loss)
+    }
+
     fn fit_head(
         &self,
         embedded: &Embedded,

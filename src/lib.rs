@@ -57,6 +57,7 @@ pub mod random;
 pub mod report;
 pub mod saved;
 mod softmax;
+pub mod start;
 pub mod support;
 pub mod suspects;
 pub mod tune;

@@ -3,6 +3,7 @@
 use fewshot::classifier::FewShotClassifier;
 use fewshot::data::fold;
 use fewshot::encoder::TunedLayers;
+use fewshot::start::Start;
 use fewshot::suspects::Suspect;
 
 use super::context::Context;
@@ -44,7 +45,13 @@ pub fn fit(
 ) -> Result<FewShotClassifier, Failure> {
     let options = fit.options(context.common.seed, Some(examples))?;
     let dataset = examples.read()?;
-    let encoder = context.encoder()?;
+    let mut encoder = context.encoder()?;
+    if let Some(path) = fit.start_file() {
+        let start = Start::read(path, &encoder)?;
+        let (adapted, share) = start.adapted(&encoder, &dataset, &options)?;
+        context.verbose(|| format!("{:.0} % of {} used", 100.0 * share, path.display()));
+        encoder = adapted;
+    }
     let mut bar = TuningBar::new(context.common.quiet);
     let classifier =
         FewShotClassifier::fit_watched(encoder, &dataset, &options, &mut |progress| {

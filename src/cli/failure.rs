@@ -10,6 +10,7 @@ use fewshot::head::HeadError;
 use fewshot::hub::HubError;
 use fewshot::prompt::PromptError;
 use fewshot::saved::SaveError;
+use fewshot::start::StartError;
 
 use super::output;
 
@@ -51,7 +52,8 @@ from_library!(
     JournalError,
     PolicyError,
     PromptError,
-    SaveError
+    SaveError,
+    StartError
 );
 
 impl Failure {

@@ -9,6 +9,7 @@ mod evaluate;
 mod failure;
 mod interrupt;
 mod label;
+mod meta_train;
 mod models;
 mod options;
 mod output;
@@ -51,6 +52,7 @@ enum Command {
     Classify(classify::Args),
     Train(train::Args),
     Predict(predict::Args),
+    MetaTrain(meta_train::Args),
     Evaluate(evaluate::Args),
     Benchmark(benchmark::Args),
     Embed(embed::Args),
@@ -90,6 +92,7 @@ fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Classify(args) => classify::run(&args, context),
         Command::Train(args) => train::run(&args, context),
         Command::Predict(args) => predict::run(&args, context),
+        Command::MetaTrain(args) => meta_train::run(&args, context),
         Command::Evaluate(args) => evaluate::run(&args, context),
         Command::Benchmark(args) => benchmark::run(&args, context),
         Command::Embed(args) => embed::run(&args, context),

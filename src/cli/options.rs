@@ -10,7 +10,7 @@ use fewshot::data::{Dataset, Example, FieldNames, InputFormat, OutputFormat, War
 use fewshot::embedding_cache::{CacheError, CacheOptions};
 use fewshot::encoder::{LayerMix, Precision};
 use fewshot::head::{
-    Averaging, HeadError, HeadKind, HeadOptions, LinearOptions, MlpOptions, Start,
+    Averaging, HeadError, HeadKind, HeadOptions, LinearOptions, MlpOptions, Start as MlpStart,
 };
 use fewshot::prompt::Prompt;
 use fewshot::tune::Tune;
@@ -200,9 +200,10 @@ pub struct Fit {
     /// Do not use the labels' names as prior examples; with --prompt they are not used anyway
     #[arg(long)]
     pub no_label_names: bool,
-    /// Start of the mlp: linear (computes what logistic regression computes) or random
-    #[arg(long, default_value = "linear", value_parser = parse_start)]
-    pub start: Start,
+    /// A file of `fewshot meta-train`, of which as much is used as the examples ask for; or where the
+    /// mlp starts: linear (computes what logistic regression computes) or random
+    #[arg(long, value_name = "FILE|linear|random", default_value = "linear", value_parser = parse_start)]
+    pub start: StartFrom,
     /// Most passes of the mlp over the examples [default: 15; 200 with --start random]
     #[arg(long, allow_negative_numbers = true, value_name = "N")]
     pub epochs: Option<usize>,
@@ -222,11 +223,21 @@ pub struct Fit {
     pub strength: Option<f64>,
 }
 
-fn parse_start(text: &str) -> Result<Start, String> {
+/// What `--start` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartFrom {
+    /// Where the mlp starts.
+    Head(MlpStart),
+    /// A file of layers tuned on other tasks.
+    File(PathBuf),
+}
+
+fn parse_start(text: &str) -> Result<StartFrom, String> {
     match text {
-        "linear" => Ok(Start::Linear),
-        "random" => Ok(Start::Random),
-        _ => Err(format!("`{text}` is no start; choose linear or random")),
+        "" => Err("no file is named".to_owned()),
+        "linear" => Ok(StartFrom::Head(MlpStart::Linear)),
+        "random" => Ok(StartFrom::Head(MlpStart::Random)),
+        file => Ok(StartFrom::File(file.into())),
     }
 }
 
@@ -242,17 +253,24 @@ fn parse_averaging(text: &str) -> Result<Averaging, String> {
 const RANDOM_EPOCHS: usize = 200;
 
 impl Fit {
+    /// The file of layers tuned on other tasks, if one is named.
+    pub fn start_file(&self) -> Option<&Path> {
+        match &self.start {
+            StartFrom::File(path) => Some(path),
+            StartFrom::Head(_) => None,
+        }
+    }
+
     /// Names and descriptions of the labels do the same work, and descriptions do it better: with
     /// `--prompt` the names are left out.
     pub fn options(&self, seed: u64, examples: Option<&Examples>) -> Result<FitOptions, Failure> {
         let defaults = MlpOptions::default();
-        let epochs = if self.start == Start::Random {
-            RANDOM_EPOCHS
-        } else {
-            defaults.epochs
+        let (start, epochs) = match self.start {
+            StartFrom::Head(MlpStart::Random) => (MlpStart::Random, RANDOM_EPOCHS),
+            _ => (MlpStart::Linear, defaults.epochs),
         };
         let mlp = MlpOptions {
-            start: self.start,
+            start,
             epochs: self.epochs.unwrap_or(epochs),
             learning_rate: self.learning_rate.unwrap_or(defaults.learning_rate),
             episodes: self.episodes,

@@ -10,6 +10,7 @@ mod evaluate;
 mod explain;
 mod help;
 mod label;
+mod meta_train;
 mod models;
 mod policy;
 mod precision;

@@ -10,8 +10,9 @@ use fewshot::encoder::{Encoder, LayerMix};
 use fewshot::matrix::Matrix;
 use fewshot::metrics::accuracy_and_calibration;
 use fewshot::prompt::label_names;
+use fewshot::start::Start;
 use fewshot::vectors::VectorClassifier;
-use fewshot::{FewShotClassifier, FitOptions, Tune};
+use fewshot::{FewShotClassifier, FitOptions};
 
 use super::report::{Outcome, Row};
 use super::{Caching, Config, Context, Failure, Set};
@@ -23,6 +24,8 @@ pub struct Bench<'a> {
     pub configs: &'a [Config],
     caching: &'a Caching,
     context: &'a Context,
+    /// The start of each configuration.
+    starts: Vec<Option<Start>>,
 }
 
 impl<'a> Bench<'a> {
@@ -33,11 +36,16 @@ impl<'a> Bench<'a> {
         caching: &'a Caching,
         context: &'a Context,
     ) -> Result<Self, Failure> {
+        let read = |config: &Config| {
+            let path = config.start.as_deref();
+            path.map(|path| Start::read(path, encoder)).transpose()
+        };
         let bench = Self {
             encoder,
             configs,
             caching,
             context,
+            starts: configs.iter().map(read).collect::<Result<_, _>>()?,
         };
         for config in configs {
             bench.layers(config).indices(encoder.layers())?;
@@ -59,14 +67,15 @@ impl<'a> Bench<'a> {
         let mut steps = self.steps(set);
         let mut rows = Vec::new();
         for (shots, draws) in &set.draws {
-            for config in self.configs {
+            for (config, start) in self.configs.iter().zip(&self.starts) {
                 let trial = Trial {
                     encoder: self.encoder,
                     texts: &texts,
-                    vectors: match config.options.tune {
-                        Tune::Off => spaces.get(&self.layers(config).to_string()),
-                        _ => None,
+                    vectors: match config.changes_encoder() {
+                        false => spaces.get(&self.layers(config).to_string()),
+                        true => None,
                     },
+                    start: start.as_ref(),
                     names: if config.options.label_names {
                         &names
                     } else {
@@ -84,7 +93,7 @@ impl<'a> Bench<'a> {
     /// The vectors of all texts for each choice of layers of an encoder that is not tuned.
     fn spaces(&self, texts: &Texts) -> Result<HashMap<String, Matrix>, Failure> {
         let mut spaces = HashMap::new();
-        let frozen = |config: &&Config| config.options.tune == Tune::Off;
+        let frozen = |config: &&Config| !config.changes_encoder();
         for config in self.configs.iter().filter(frozen) {
             let layers = self.layers(config);
             if let Entry::Vacant(place) = spaces.entry(layers.to_string()) {
@@ -154,6 +163,7 @@ struct Trial<'a> {
     /// A row for each of the texts; none if every draw tunes its own encoder.
     vectors: Option<&'a Matrix>,
     names: &'a [Example],
+    start: Option<&'a Start>,
     config: &'a Config,
     test: &'a Dataset,
 }
@@ -205,10 +215,13 @@ impl Trial<'_> {
             seed: options.seed.wrapping_add(draw),
             ..options.clone()
         };
-        let encoder = Arc::clone(self.encoder);
+        let begin = Instant::now();
+        let encoder = match self.start {
+            Some(start) => start.adapted(self.encoder, dataset, &options)?.0,
+            None => Arc::clone(self.encoder),
+        };
         let classifier = FewShotClassifier::fit(encoder, dataset, &options)?;
-        let timing = classifier.timing();
-        let fit = timing.tune + timing.encode + timing.head;
+        let fit = begin.elapsed();
         let texts: Vec<&str> = self
             .test
             .examples()

@@ -87,7 +87,7 @@ impl Encoder {
     /// `classes` has the class of each text. `watch` is told of each step.
     ///
     /// # Errors
-    /// If the weights cannot be read again, or the changed layers give vectors that are not finite.
+    /// If the weights cannot be read again.
     pub fn tune<S: AsRef<str>>(
         &self,
         texts: &[S],
@@ -95,32 +95,62 @@ impl Encoder {
         options: &TuneOptions,
         watch: &mut dyn FnMut(TuneProgress),
     ) -> Result<Self, EncoderError> {
+        self.tune_on_tasks(&[(texts, classes)], options, watch)
+    }
+
+    /// As [`Encoder::tune`] on several tasks, each a pair of texts and their classes: one step after
+    /// the other is of another task, and pairs are made within a task only.
+    ///
+    /// # Errors
+    /// As `tune`.
+    pub fn tune_on_tasks<S: AsRef<str>>(
+        &self,
+        tasks: &[(&[S], &[usize])],
+        options: &TuneOptions,
+        watch: &mut dyn FnMut(TuneProgress),
+    ) -> Result<Self, EncoderError> {
         // What was tuned before stays among what may change: the result replaces it.
         let before = self.tuned().map_or(0, TunedLayers::count);
         let first = self.layers() - options.layers.max(before).min(self.layers());
-        let inputs = self.inputs(texts, classes, first)?;
+        let sampler = |(texts, classes): &(&[S], &[usize])| {
+            let inputs = self.inputs(texts, classes, first)?;
+            Ok(Sampler::new(inputs, options.seed))
+        };
+        let mut samplers: Vec<Sampler> = tasks.iter().map(sampler).collect::<Result<_, _>>()?;
         let mut blocks = self.blocks(first)?;
-        let mut sampler = Sampler::new(&inputs, options.seed);
+        self.descend(&mut blocks, &mut samplers, options, watch);
+        let layers = blocks.iter().map(|block| block.values.as_slice());
+        Ok(self.with_tuned(TunedLayers::new(first, layers)))
+    }
+
+    fn descend(
+        &self,
+        blocks: &mut [Block],
+        samplers: &mut [Sampler],
+        options: &TuneOptions,
+        watch: &mut dyn FnMut(TuneProgress),
+    ) {
         let mut tools = Tools {
             transformer: &self.transformer,
             products: Products::new(training_precision()),
         };
         let mut gradient = vec![0.0; blocks.first().map_or(0, |block| block.values.len())];
+        let tasks = samplers.len();
+        let mut losses = vec![f64::INFINITY; tasks];
         for step in 0..options.steps {
-            let batch: Vec<&Input> = sampler.next().iter().map(|&at| &inputs[at]).collect();
+            let batch = samplers[step % tasks].batch();
             let rate = options.learning_rate * schedule(step, options.steps);
-            let loss = self.step(&mut blocks, &batch, &mut tools, &mut gradient, (rate, step));
+            let loss = self.step(blocks, &batch, &mut tools, &mut gradient, (rate, step));
             watch(TuneProgress {
                 done: step + 1,
                 steps: options.steps,
                 loss,
             });
-            if loss < options.goal {
+            losses[step % tasks] = loss;
+            if losses.iter().all(|&loss| loss < options.goal) {
                 break;
             }
         }
-        let layers = blocks.iter().map(|block| block.values.as_slice());
-        Ok(self.with_tuned(TunedLayers::new(first, layers)))
     }
 
     /// One step of the optimiser; the loss before it.
@@ -246,58 +276,54 @@ fn schedule(step: usize, steps: usize) -> f32 {
 
 /// Draws the texts of each step: all if they fit, else some of each class, or of some classes.
 struct Sampler {
-    /// The texts of each class and their numbers of tokens.
-    members: Vec<Vec<(usize, usize)>>,
-    all: Vec<usize>,
+    inputs: Vec<Input>,
+    /// The places of each class's texts.
+    members: Vec<Vec<usize>>,
+    fits: bool,
     random: Random,
 }
 
 impl Sampler {
-    fn new(inputs: &[Input], seed: u64) -> Self {
-        let ways = inputs
-            .iter()
-            .map(|input| input.class + 1)
-            .max()
-            .unwrap_or(0);
-        let mut members = vec![Vec::new(); ways];
+    fn new(inputs: Vec<Input>, seed: u64) -> Self {
+        let ways = inputs.iter().map(|input| input.class + 1).max();
+        let mut members = vec![Vec::new(); ways.unwrap_or(0)];
         for (at, input) in inputs.iter().enumerate() {
-            members[input.class].push((at, input.ids.len()));
+            members[input.class].push(at);
         }
         members.retain(|members| !members.is_empty());
         let tokens: usize = inputs.iter().map(|input| input.ids.len()).sum();
-        let fits = inputs.len() <= STEP_TEXTS && tokens <= STEP_TOKENS;
         Self {
+            fits: inputs.len() <= STEP_TEXTS && tokens <= STEP_TOKENS,
+            inputs,
             members,
-            all: if fits {
-                (0..inputs.len()).collect()
-            } else {
-                Vec::new()
-            },
             random: Random::named(seed, "tune"),
         }
     }
 
-    fn next(&mut self) -> Vec<usize> {
-        if !self.all.is_empty() {
-            return self.all.clone();
-        }
+    fn batch(&mut self) -> Vec<&Input> {
+        let places = match self.fits {
+            true => (0..self.inputs.len()).collect(),
+            false => self.sample(),
+        };
+        places.into_iter().map(|at| &self.inputs[at]).collect()
+    }
+
+    fn sample(&mut self) -> Vec<usize> {
         let of_each = (STEP_TEXTS / self.members.len()).max(4);
         self.random.shuffle(&mut self.members);
-        let (mut batch, mut tokens) = (Vec::new(), 0);
+        let mut drawn = Vec::new();
         for members in &mut self.members {
             self.random.shuffle_first(members, of_each);
-            batch.extend_from_slice(&members[..of_each.min(members.len())]);
+            drawn.extend_from_slice(&members[..of_each.min(members.len())]);
         }
-        // Of every class its share, whatever the order.
-        let fits = |&(_, length): &(usize, usize)| {
-            tokens += length;
+        drawn.truncate(STEP_TEXTS);
+        // Where texts are long, fewer of every class.
+        self.random.shuffle(&mut drawn);
+        let mut tokens = 0;
+        let fits = |&at: &usize| {
+            tokens += self.inputs[at].ids.len();
             tokens <= STEP_TOKENS
         };
-        batch
-            .into_iter()
-            .take(STEP_TEXTS)
-            .take_while(fits)
-            .map(|(at, _)| at)
-            .collect()
+        drawn.into_iter().take_while(fits).collect()
     }
 }

@@ -165,14 +165,52 @@ fn many_texts_are_sampled() {
         class: at % 77,
     };
     let inputs: Vec<Input> = (0..77 * 8).map(input).collect();
-    let mut sampler = Sampler::new(&inputs, 1);
+    let mut sampler = Sampler::new(inputs, 1);
     let mut seen = std::collections::HashSet::new();
     for _ in 0..100 {
-        let batch = sampler.next();
+        let batch = sampler.sample();
         assert_eq!(batch.len(), STEP_TEXTS);
         let of_class = |class| batch.iter().filter(|&&at| at % 77 == class).count();
         assert!((0..77).all(|class| [0, 4].contains(&of_class(class))));
         seen.extend(batch);
     }
     assert!(seen.len() > 600, "{}", seen.len());
+}
+
+/// Long texts: what goes into a step has all classes.
+#[test]
+fn a_step_has_room_for_so_many_tokens() {
+    let input = |at: usize| Input {
+        ids: vec![0; TEXT_TOKENS],
+        hidden: Vec::new(),
+        class: at % 4,
+    };
+    let mut sampler = Sampler::new((0..32).map(input).collect(), 1);
+    for _ in 0..20 {
+        let batch = sampler.batch();
+        assert_eq!(batch.len(), STEP_TOKENS / TEXT_TOKENS);
+        assert!((0..4).all(|class| batch.iter().any(|input| input.class == class)));
+    }
+}
+
+#[test]
+fn several_tasks_are_learned_at_once() {
+    let encoder = tiny("tiny-mpnet");
+    let options = TuneOptions {
+        layers: 2,
+        steps: 60,
+        goal: 0.0,
+        learning_rate: 1e-3,
+        seed: 1,
+    };
+    let mut losses = Vec::new();
+    let mut watch = |progress: TuneProgress| losses.push(progress.loss);
+    // The second task parts the same texts in another way.
+    let tasks = [(&TEXTS[..], &CLASSES[..]), (&TEXTS[..4], &[0, 1, 0, 1])];
+    let tuned = encoder.tune_on_tasks(&tasks, &options, &mut watch);
+    assert!(tuned.is_ok());
+    for task in 0..2 {
+        let (first, last) = (losses[task], losses[58 + task]);
+        assert!(last < 0.8 * first, "task {task}: {first}, then {last}");
+    }
 }

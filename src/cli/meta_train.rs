@@ -1,0 +1,62 @@
+//! `fewshot meta-train`: a start from several tasks.
+
+use std::path::PathBuf;
+
+use fewshot::data::Dataset;
+use fewshot::start::Start;
+
+use super::context::Context;
+use super::failure::Failure;
+use super::interrupt::Polite;
+use super::options::Fields;
+use super::output;
+use super::progress::TuningBar;
+
+/// Tune the encoder's upper half on several labelled sets, as a start for other tasks.
+///
+/// `--start FILE` of classify, train, evaluate and benchmark uses as much of it as the examples of
+/// the new task ask for: none if it does not help to tell them apart.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  fewshot meta-train --tasks reviews.jsonl complaints.csv --output start.safetensors
+  fewshot classify --start start.safetensors --examples few.jsonl new.txt")]
+pub struct Args {
+    /// Labelled sets, one file a task; up to 1,000 examples of each are used
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    tasks: Vec<PathBuf>,
+    /// File to write; it appears whole or not at all
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    fields: Fields,
+}
+
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let tasks: Vec<Dataset> = args
+        .tasks
+        .iter()
+        .map(|path| read(path, args))
+        .collect::<Result<_, _>>()?;
+    let encoder = context.encoder()?;
+    let mut bar = TuningBar::new(context.common.quiet);
+    let start = Start::learn(&encoder, &tasks, context.common.seed, &mut |progress| {
+        bar.show(progress);
+    })?;
+    drop(bar);
+    let _polite = Polite::new();
+    start.save(&args.output, &encoder)?;
+    context.note(|| {
+        let tasks = output::count(tasks.len(), "task");
+        format!("a start from {tasks} saved to {}", args.output.display())
+    });
+    Ok(())
+}
+
+fn read(path: &PathBuf, args: &Args) -> Result<Dataset, Failure> {
+    let (dataset, warnings) = Dataset::read([path], None, &args.fields.names())?;
+    warnings
+        .iter()
+        .for_each(|warning| output::warning(&warning.to_string()));
+    dataset.check_trainable()?;
+    Ok(dataset)
+}

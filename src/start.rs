@@ -1,0 +1,232 @@
+//! A start from other tasks: top layers tuned on several labelled sets at once, from which the tuning
+//! on a new task begins.
+//!
+//! How much of it is used is chosen for each task by its own examples: none, half of the way from
+//! the model's weights to the start's, or all of it, whichever parts held-out examples best. A
+//! start that knows nothing of the task is thereby left out.
+//!
+//! # Sources
+//! Vinyals et al. 2016 (training as one will test, task by task); Wortsman et al. 2022, "Robust
+//! fine-tuning of zero-shot models" (weights between the model's and the tuned ones).
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::classifier::FitOptions;
+use crate::data::{Dataset, write_atomically};
+use crate::encoder::{Encoder, TuneOptions, TuneProgress, TunedLayers};
+use crate::lesson::Lesson;
+use crate::random::Random;
+
+/// What can go wrong with a start on disk.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// It cannot be read.
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is no start, or damaged.
+    #[error("{} is no start of fewshot: {reason}", .path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
+    /// It was made with another encoder.
+    #[error("{} was made with the encoder {expected}, this one is {found}", .path.display())]
+    OtherEncoder {
+        /// The file.
+        path: PathBuf,
+        /// The encoder that it was made with.
+        expected: String,
+        /// The encoder that it is to be used with.
+        found: String,
+    },
+}
+
+impl StartError {
+    /// The cure, if there is one.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Read { .. } | Self::Foreign { .. } => {
+                "name a file that `fewshot meta-train --output` wrote, or `linear` or `random`"
+            }
+            Self::OtherEncoder { .. } => {
+                "give its encoder with --model, or make a start with this one"
+            }
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// Top layers tuned on several tasks.
+pub struct Start {
+    tuned: TunedLayers,
+}
+
+/// Examples of a task that a start learns from.
+const TASK_EXAMPLES: usize = 1000;
+/// Steps on each task.
+const TASK_STEPS: usize = 40;
+/// Half the rate of a tuning on a few examples: the steps are many more.
+const LEARNING_RATE: f32 = 5e-5;
+/// The shares of a start that a task chooses from.
+const SHARES: [f32; 3] = [0.0, 0.5, 1.0];
+
+/// The entry of the file's metadata that holds an [`Origin`] as JSON; the only one, since the
+/// order of several is not fixed.
+const ORIGIN: &str = "fewshot-start";
+
+/// What a start belongs to.
+#[derive(Serialize, Deserialize)]
+struct Origin {
+    version: u32,
+    encoder: String,
+    sha256: String,
+}
+
+impl Start {
+    /// Tunes the upper half of the layers on all tasks, step by step another one: 40 steps on each,
+    /// which look at up to 1,000 of its examples.
+    ///
+    /// # Errors
+    /// If a task has one label only, or the encoder fails.
+    pub fn learn(
+        encoder: &Encoder,
+        tasks: &[Dataset],
+        seed: u64,
+        watch: &mut dyn FnMut(TuneProgress),
+    ) -> Result<Self> {
+        tasks.iter().try_for_each(Dataset::check_trainable)?;
+        let options = FitOptions::default();
+        let lesson = |task| Lesson::new(encoder, task, &options);
+        let lessons: Vec<Lesson> = tasks.iter().map(lesson).collect();
+        let drawn: Vec<_> = lessons.iter().map(|lesson| draw(lesson, seed)).collect();
+        let tasks: Vec<(&[&str], &[usize])> = drawn
+            .iter()
+            .map(|(texts, classes)| (texts.as_slice(), classes.as_slice()))
+            .collect();
+        let tuning = TuneOptions {
+            layers: encoder.layers().div_ceil(2),
+            steps: TASK_STEPS * tasks.len(),
+            goal: 0.0,
+            learning_rate: LEARNING_RATE,
+            seed,
+        };
+        let encoder = encoder.tune_on_tasks(&tasks, &tuning, watch)?;
+        let tuned = encoder.tuned().cloned();
+        Ok(Self {
+            tuned: tuned.expect("an encoder after a tuning has tuned layers"),
+        })
+    }
+
+    /// The encoder with as much of the start as the examples ask for, and its share, 0 to 1. With one
+    /// example of some label nothing can be held out, and the share is 0.
+    ///
+    /// # Errors
+    /// If encoder or head fail.
+    pub fn adapted(
+        &self,
+        encoder: &Arc<Encoder>,
+        dataset: &Dataset,
+        options: &FitOptions,
+    ) -> Result<(Arc<Encoder>, f32)> {
+        let mut best: Option<(f64, Arc<Encoder>, f32)> = None;
+        for share in SHARES {
+            let candidate = match share {
+                0.0 => Arc::clone(encoder),
+                _ => Arc::new(encoder.with_share_of(&self.tuned, share)?),
+            };
+            let lesson = Lesson::new(&candidate, dataset, options);
+            let embedded = lesson.embed(&candidate)?;
+            let Some(loss) = lesson.held_out_loss(&embedded)? else {
+                return Ok((Arc::clone(encoder), 0.0));
+            };
+            if best.as_ref().is_none_or(|(lowest, ..)| loss < *lowest) {
+                best = Some((loss, candidate, share));
+            }
+        }
+        let chosen = best.map(|(_, encoder, share)| (encoder, share));
+        Ok(chosen.unwrap_or_else(|| (Arc::clone(encoder), 0.0)))
+    }
+
+    /// Writes the start for an encoder to a file, which appears whole or not at all.
+    ///
+    /// # Errors
+    /// If it cannot be written; what was there before is then untouched.
+    pub fn save(&self, path: &Path, encoder: &Encoder) -> Result<()> {
+        let origin = Origin {
+            version: 1,
+            encoder: encoder.identity().id.clone(),
+            sha256: encoder.identity().sha256.clone(),
+        };
+        let origin = serde_json::to_string(&origin).map_err(|e| foreign(path, e.to_string()))?;
+        let metadata = HashMap::from([(ORIGIN.to_owned(), origin)]);
+        let bytes = encoder.bytes_of(&self.tuned, Some(metadata));
+        let bytes = bytes.map_err(|error| foreign(path, error.to_string()))?;
+        Ok(write_atomically(path, |file| file.write_all(&bytes))?)
+    }
+
+    /// Reads a start for an encoder.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is no start, or was made with another encoder.
+    pub fn read(path: &Path, encoder: &Encoder) -> Result<Self, StartError> {
+        let bytes = std::fs::read(path).map_err(|source| StartError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes)
+            .map_err(|error| foreign(path, error.to_string()))?;
+        let metadata = header.metadata().clone().unwrap_or_default();
+        let Some(origin) = metadata.get(ORIGIN) else {
+            return Err(foreign(path, "it has no mark of one".to_owned()));
+        };
+        let origin: Origin =
+            serde_json::from_str(origin).map_err(|error| foreign(path, error.to_string()))?;
+        if origin.sha256 != encoder.identity().sha256 {
+            return Err(StartError::OtherEncoder {
+                path: path.to_owned(),
+                expected: origin.encoder,
+                found: encoder.identity().id.clone(),
+            });
+        }
+        let tuned = encoder.tuned_layers_from(&bytes);
+        Ok(Self {
+            tuned: tuned.map_err(|reason| foreign(path, reason))?,
+        })
+    }
+}
+
+fn foreign(path: &Path, reason: String) -> StartError {
+    StartError::Foreign {
+        path: path.to_owned(),
+        reason,
+    }
+}
+
+/// Up to [`TASK_EXAMPLES`] of a task's texts and the labels' names, and their classes.
+fn draw<'l>(lesson: &'l Lesson, seed: u64) -> (Vec<&'l str>, Vec<usize>) {
+    let (texts, classes) = (lesson.texts(), lesson.classes());
+    let examples = lesson.dataset.examples().len();
+    let mut places: Vec<usize> = (0..examples).collect();
+    Random::named(seed, "start").shuffle(&mut places);
+    places.truncate(TASK_EXAMPLES);
+    places.extend(examples..texts.len());
+    places
+        .into_iter()
+        .map(|at| (texts[at], classes[at]))
+        .unzip()
+}

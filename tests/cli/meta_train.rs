@@ -1,0 +1,122 @@
+//! `fewshot meta-train` and `--start FILE`.
+
+use serde_json::Value;
+
+use crate::support::{EXAMPLES, Folder, encoder, example_lines};
+
+const META_TRAIN: &str = "meta-train --tasks other.jsonl colours.jsonl --output start.safetensors";
+
+/// A task whose labels are the other way round, one about something else, and a start from them.
+fn with_start() -> Folder {
+    let folder = Folder::new();
+    let other: Vec<(&str, &str)> = EXAMPLES
+        .iter()
+        .map(|&(text, label)| {
+            (
+                text,
+                if label == "animal" {
+                    "beast"
+                } else {
+                    "business"
+                },
+            )
+        })
+        .collect();
+    folder.write("other.jsonl", example_lines(&other));
+    folder.write(
+        "colours.jsonl",
+        example_lines(&[
+            ("a red rose", "red"),
+            ("the red house", "red"),
+            ("a green tree", "green"),
+            ("green and old", "green"),
+        ]),
+    );
+    folder
+        .run(META_TRAIN)
+        .ok()
+        .says(&["note: a start from 2 tasks saved to start.safetensors"]);
+    folder
+}
+
+#[test]
+fn a_start_is_made_used_and_kept_with_the_classifier() {
+    let folder = with_start();
+    let bytes = std::fs::read(folder.path("start.safetensors")).unwrap();
+    folder.run(META_TRAIN).ok();
+    assert_eq!(
+        std::fs::read(folder.path("start.safetensors")).unwrap(),
+        bytes
+    );
+    let options = "--head linear --tune off --examples few.jsonl";
+    let classify = |more: &str| {
+        folder
+            .run(&format!("classify {options} {more} new.txt"))
+            .ok()
+            .stdout
+    };
+    let (without, with) = (classify(""), classify("--start start.safetensors"));
+    assert_ne!(without, with);
+    folder
+        .run(&format!(
+            "train {options} --start start.safetensors --output saved"
+        ))
+        .ok();
+    assert!(folder.path("saved/tuned.safetensors").exists());
+    let predicted = folder.run("predict --classifier saved new.txt").ok().stdout;
+    assert_eq!(predicted, with);
+}
+
+#[test]
+fn a_benchmark_takes_a_start() {
+    let folder = with_start();
+    let line = "benchmark --train few.jsonl --test few.jsonl --shots 2 --seeds 2 --json";
+    let configs = [
+        "--config",
+        "without=--tune off",
+        "--config",
+        "with=--tune off --start start.safetensors",
+    ];
+    let outcome = folder.cached(line).args(configs).output().unwrap();
+    let document: Value = serde_json::from_slice(&outcome.stdout).unwrap();
+    assert_eq!(document["configs"][1]["start"], "start.safetensors");
+    assert!(document["rows"][1]["difference"]["mean"].is_f64());
+}
+
+/// With one example of a label nothing can be held out: the start is left alone.
+#[test]
+fn one_example_a_label_uses_no_start() {
+    let folder = with_start();
+    folder.write("one.jsonl", example_lines(&[EXAMPLES[0], EXAMPLES[3]]));
+    let line = "classify -v --examples one.jsonl --start start.safetensors new.txt";
+    folder
+        .run(line)
+        .ok()
+        .says(&["0 % of start.safetensors used"]);
+}
+
+#[test]
+fn a_start_that_does_not_fit_is_refused() {
+    let folder = with_start();
+    let line = "classify --examples few.jsonl --start start.safetensors new.txt";
+    let bert = encoder("tiny-bert");
+    folder
+        .run(&format!("{line} --model {}", bert.display()))
+        .failed(1)
+        .says(&["start.safetensors was made with the encoder", "hint: "]);
+    folder.write("start.safetensors", "not it");
+    folder
+        .run(line)
+        .failed(1)
+        .says(&["start.safetensors is no start of fewshot", "hint: "]);
+    folder
+        .run("classify --examples few.jsonl --start nowhere new.txt")
+        .failed(1)
+        .says(&["cannot read nowhere", "hint: name a file"]);
+    folder.write("single.jsonl", example_lines(&[("a", "b"), ("c", "b")]));
+    folder
+        .run("meta-train --tasks single.jsonl --output other.safetensors")
+        .failed(1)
+        .says(&["all examples have the label `b`"]);
+    assert!(!folder.path("other.safetensors").exists());
+}
