@@ -230,3 +230,94 @@ fn draw<'l>(lesson: &'l Lesson, seed: u64) -> (Vec<&'l str>, Vec<usize>) {
         .map(|at| (texts[at], classes[at]))
         .unzip()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Example;
+    use crate::hub::{HubOptions, resolve};
+
+    fn tiny() -> Arc<Encoder> {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny-mpnet");
+        let files = resolve(dir, &HubOptions::default()).expect("a model's folder");
+        Arc::new(Encoder::load(&files).expect("a sound model"))
+    }
+
+    /// Texts whose label is told by a word among many others.
+    fn task() -> Dataset {
+        let words = [
+            "red", "tree", "house", "old", "walk", "green", "fish", "job",
+        ];
+        let text = |at: usize| {
+            let (a, b) = (words[at % 8], words[(at * 3 + 1) % 8]);
+            let told = if at % 2 == 0 { "dog" } else { "money" };
+            Example {
+                text: format!("{a} {b} {told} {a}"),
+                label: told.to_owned(),
+            }
+        };
+        let (dataset, _) = Dataset::from_examples((0..16).map(text).collect()).expect("sound");
+        dataset
+    }
+
+    fn tuned(encoder: &Encoder, classes: &[usize]) -> Start {
+        let dataset = task();
+        let texts: Vec<&str> = dataset.examples().iter().map(|e| e.text.as_str()).collect();
+        let options = TuneOptions {
+            layers: 2,
+            steps: 60,
+            goal: 0.0,
+            learning_rate: 1e-3,
+            seed: 1,
+        };
+        let tuned = encoder.tune(&texts, classes, &options, &mut |_| ());
+        let tuned = tuned.expect("tuned").tuned().cloned();
+        Start {
+            tuned: tuned.expect("tuned layers"),
+        }
+    }
+
+    /// A start that knows the task is used; one that learned to part the same texts in another way is
+    /// left out.
+    #[test]
+    fn as_much_is_used_as_helps() {
+        let (encoder, dataset) = (tiny(), task());
+        let options = FitOptions {
+            label_names: false,
+            ..FitOptions::default()
+        };
+        let share = |classes: &[usize]| {
+            let start = tuned(&encoder, classes);
+            start
+                .adapted(&encoder, &dataset, &options)
+                .expect("adapted")
+                .1
+        };
+        let other: Vec<usize> = (0..16).map(|at| at / 2 % 2).collect();
+        assert_eq!(share(&dataset.classes()), 1.0);
+        assert_eq!(share(&other), 0.0);
+    }
+
+    #[test]
+    fn a_share_lies_between_the_encoders() {
+        let encoder = tiny();
+        let start = tuned(&encoder, &task().classes());
+        let values = |encoder: &Encoder| {
+            let layers = encoder.default_layers();
+            encoder
+                .encode(&["the red dog"], &layers)
+                .expect("a vector")
+                .vectors
+        };
+        let of = |share| values(&encoder.with_share_of(&start.tuned, share).expect("read"));
+        let distance = |a: &crate::matrix::Matrix, b: &crate::matrix::Matrix| -> f32 {
+            let pairs = a.values().iter().zip(b.values());
+            pairs.map(|(a, b)| (a - b).powi(2)).sum()
+        };
+        let (none, half, all) = (of(0.0), of(0.5), of(1.0));
+        // Tuned layers are kept in bf16.
+        assert!(distance(&none, &values(&encoder)) < 1e-3 * distance(&all, &none));
+        assert!(distance(&half, &none) < distance(&all, &none));
+        assert!(distance(&half, &all) < distance(&all, &none));
+    }
+}
