@@ -24,6 +24,9 @@ pub(crate) struct Split {
     pub truth: Vec<usize>,
 }
 
+/// Examples in all splits together: up to 256 examples may be split in eight.
+const SPLIT_EXAMPLES: usize = 2048;
+
 impl Support {
     /// Examples without prior.
     ///
@@ -83,9 +86,11 @@ impl Support {
     }
 
     /// Splits that hold out each example once and keep an example of every class, and the whole
-    /// prior, to fit on. Their number is the smallest class's count, at most `most`; classes are
-    /// spread evenly. Empty if some class has one example only.
+    /// prior, to fit on. Their number is the smallest class's count, at most `most`, and fewer, two
+    /// at least, where the examples are many: each split costs a fit. Classes are spread evenly.
+    /// Empty if some class has one example only.
     pub(crate) fn splits(&self, most: usize, seed: u64) -> Vec<Split> {
+        let most = most.min((SPLIT_EXAMPLES / self.examples.max(1)).max(2));
         let places = fold_of_each(&self.classes[..self.examples], self.ways, most, seed);
         let count = places.iter().max().map_or(0, |&last| last + 1);
         let folds = if count < 2 { 0 } else { count };
