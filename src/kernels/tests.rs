@@ -350,3 +350,25 @@ fn gelu_is_within_1e_6() {
         }
     }
 }
+
+proptest! {
+    /// The transpose packed in place gives the bits of a transposed matrix packed as it is.
+    #[test]
+    fn transposed_weights_are_packed_as_their_transpose(
+        rows in 1usize..20,
+        inputs in 1usize..70,
+        outputs in 1usize..120,
+        seed in any::<u64>(),
+    ) {
+        let case = Case::new(rows, inputs, outputs, seed);
+        let turned: Vec<f32> = (0..inputs * outputs)
+            .map(|at| case.weights[at % outputs * inputs + at / outputs])
+            .collect();
+        for precision in [Precision::F32, Precision::Bf16] {
+            let straight = PackedWeights::pack(&case.weights, outputs, inputs, precision);
+            let transposed = PackedWeights::pack_transposed(&turned, outputs, inputs, precision);
+            let bias = Epilogue::Bias(&case.bias);
+            prop_assert_eq!(case.linear(&straight, bias), case.linear(&transposed, bias));
+        }
+    }
+}
