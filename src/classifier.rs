@@ -131,75 +131,43 @@ impl FewShotClassifier {
         dataset.check_trainable()?;
         options.head.validate()?;
         let lesson = Lesson::new(&encoder, dataset, options);
-        let start = Instant::now();
+        let mut clock = Clock::new();
         let untuned = lesson.embed(&encoder)?;
         let suspects = match seen {
             Seen::Nothing => suspects_of(dataset, &untuned.examples),
             Seen::Examples => Vec::new(),
         };
-        let encode = start.elapsed();
-        let Some(tuning) = options.tune.options(&encoder, dataset, options.seed) else {
-            let vectors = lesson.fit(&untuned)?;
-            let timing = FitTiming {
-                tune: Duration::ZERO,
-                encode,
-                head: start.elapsed() - encode,
+        clock.lap(|timing| &mut timing.encode);
+        let (encoder, embedded, vectors) =
+            match options.tune.options(&encoder, dataset, options.seed) {
+                Some(tuning) => {
+                    let held_out = held_out(&lesson, &untuned, seen)?;
+                    clock.lap(|timing| &mut timing.head);
+                    let texts = lesson.texts();
+                    let encoder = encoder.tune(&texts, &lesson.classes(), &tuning, watch)?;
+                    clock.lap(|timing| &mut timing.tune);
+                    let embedded = lesson.embed(&encoder)?;
+                    clock.lap(|timing| &mut timing.encode);
+                    let vectors = lesson.fit(&embedded)?.with_calibration(held_out);
+                    (Arc::new(encoder), embedded, vectors)
+                }
+                None => {
+                    let vectors = lesson.fit(&untuned)?;
+                    (encoder, untuned, vectors)
+                }
             };
-            return Ok(Self::assemble(
-                encoder, &lesson, vectors, untuned, suspects, timing,
-            ));
-        };
-        // The tuned encoder has seen every example: only the untuned one can say what held-out
-        // examples are like.
-        let held_out = match seen {
-            Seen::Nothing => Some(lesson.fit_linear(&untuned)?.calibration()),
-            Seen::Examples => None,
-        };
-        let head = start.elapsed() - encode;
-        let begin = Instant::now();
-        let encoder = encoder.tune(&lesson.texts(), &lesson.classes(), &tuning, watch)?;
-        let tune = begin.elapsed();
-        let embedded = lesson.embed(&encoder)?;
-        let timing = FitTiming {
-            tune,
-            encode: encode + begin.elapsed() - tune,
-            head,
-        };
-        let begin = Instant::now();
-        let vectors = lesson.fit(&embedded)?.with_calibration(Calibration {
-            temperature: TUNED_TEMPERATURE,
-            held_out_accuracy: held_out.and_then(|held_out| held_out.held_out_accuracy),
-            held_out_loss: held_out.and_then(|held_out| held_out.held_out_loss),
-        });
-        let timing = FitTiming {
-            head: timing.head + begin.elapsed(),
-            ..timing
-        };
-        let encoder = Arc::new(encoder);
-        Ok(Self::assemble(
-            encoder, &lesson, vectors, embedded, suspects, timing,
-        ))
-    }
-
-    fn assemble(
-        encoder: Arc<Encoder>,
-        lesson: &Lesson,
-        vectors: VectorClassifier,
-        embedded: Embedded,
-        suspects: Vec<Suspect>,
-        timing: FitTiming,
-    ) -> Self {
-        Self {
+        clock.lap(|timing| &mut timing.head);
+        Ok(Self {
             encoder,
-            layers: lesson.layers.clone(),
+            layers: lesson.layers,
             vectors,
-            options: lesson.options.clone(),
-            examples: lesson.dataset.examples().to_vec(),
+            options: options.clone(),
+            examples: dataset.examples().to_vec(),
             example_vectors: Some(embedded.examples),
             suspects,
-            timing,
+            timing: clock.timing,
             notes: embedded.notes,
-        }
+        })
     }
 
     /// Learns all of `dataset`, old examples and new ones, with the options of this classifier, and
@@ -344,6 +312,41 @@ impl FewShotClassifier {
 
 /// The suspects among the examples; `frozen` are their vectors by the untuned encoder, if they are
 /// there already.
+/// Times one part of a fit after the other.
+struct Clock {
+    last: Instant,
+    timing: FitTiming,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self {
+            last: Instant::now(),
+            timing: FitTiming::default(),
+        }
+    }
+
+    /// Adds the time since the last lap to a part.
+    fn lap(&mut self, part: impl FnOnce(&mut FitTiming) -> &mut Duration) {
+        let now = Instant::now();
+        *part(&mut self.timing) += now - std::mem::replace(&mut self.last, now);
+    }
+}
+
+/// The calibration of a tuned classifier. The tuned encoder has seen every example: only the untuned
+/// one can say what held-out examples are like.
+fn held_out(lesson: &Lesson, untuned: &Embedded, seen: Seen) -> Result<Calibration> {
+    let frozen = match seen {
+        Seen::Nothing => Some(lesson.fit_linear(untuned)?.calibration()),
+        Seen::Examples => None,
+    };
+    Ok(Calibration {
+        temperature: TUNED_TEMPERATURE,
+        held_out_accuracy: frozen.and_then(|frozen| frozen.held_out_accuracy),
+        held_out_loss: frozen.and_then(|frozen| frozen.held_out_loss),
+    })
+}
+
 /// In the vectors of an encoder that was not tuned: tuning pulls a wrongly labelled example to its
 /// label.
 fn suspects_of(dataset: &Dataset, vectors: &Matrix) -> Vec<Suspect> {
