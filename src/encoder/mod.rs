@@ -106,6 +106,9 @@ pub enum EncoderError {
         /// The precision asked for.
         precision: Precision,
     },
+    /// Tuning made the loss NaN or infinite.
+    #[error("tuning the encoder does not converge")]
+    Diverged,
     /// The weights hold NaN or infinite values, or produced them.
     #[error("encoder `{encoder}` gives NaN or infinite values for the text {text:?}")]
     NotFinite {
@@ -132,6 +135,7 @@ impl EncoderError {
                 "choose a BERT or MPNet model, such as sentence-transformers/all-mpnet-base-v2"
             }
             Self::Precision { .. } => "use --precision auto, which takes what there is",
+            Self::Diverged => "leave the encoder as it is with --tune off",
             Self::NoSuchLayer { .. } => "choose --layers within the encoder, or `last`",
             Self::Read { .. }
             | Self::Config { .. }

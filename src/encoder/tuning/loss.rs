@@ -23,7 +23,7 @@ pub(super) fn cosine_loss(vectors: &Matrix, classes: &[usize]) -> (f64, Matrix) 
         .clone()
         .filter(|&(a, b)| classes[a] == classes[b])
         .count();
-    let others = texts * (texts - 1) / 2 - same;
+    let others = texts * texts.saturating_sub(1) / 2 - same;
     let (mut loss, mut gradient) = (0.0, Matrix::zeros(texts, width));
     for (a, b) in pairs {
         let (target, count) = if classes[a] == classes[b] {

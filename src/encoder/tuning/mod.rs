@@ -29,7 +29,7 @@ pub use tuned::TunedLayers;
 /// How the top layers are tuned.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TuneOptions {
-    /// How many of the top layers change.
+    /// How many of the top layers change, at least 1; more than there are means all.
     pub layers: usize,
     /// Most steps of the optimiser.
     pub steps: usize,
@@ -84,10 +84,10 @@ impl Encoder {
     /// gives the encoder with the changed layers; this one stays as it is. Layers that were tuned
     /// before are tuned on from there.
     ///
-    /// `classes` has the class of each text. `watch` is told of each step.
+    /// `classes` has the class of each text, any numbers. `watch` is told of each step.
     ///
     /// # Errors
-    /// If the weights cannot be read again.
+    /// If the weights cannot be read again, or the loss stops being finite.
     pub fn tune<S: AsRef<str>>(
         &self,
         texts: &[S],
@@ -111,14 +111,14 @@ impl Encoder {
     ) -> Result<Self, EncoderError> {
         // What was tuned before stays among what may change: the result replaces it.
         let before = self.tuned().map_or(0, TunedLayers::count);
-        let first = self.layers() - options.layers.max(before).min(self.layers());
+        let first = self.layers() - options.layers.max(before).clamp(1, self.layers());
         let sampler = |(texts, classes): &(&[S], &[usize])| {
             let inputs = self.inputs(texts, classes, first)?;
             Ok(Sampler::new(inputs, options.seed))
         };
         let mut samplers: Vec<Sampler> = tasks.iter().map(sampler).collect::<Result<_, _>>()?;
         let mut blocks = self.blocks(first)?;
-        self.descend(&mut blocks, &mut samplers, options, watch);
+        self.descend(&mut blocks, &mut samplers, options, watch)?;
         let layers = blocks.iter().map(|block| block.values.as_slice());
         Ok(self.with_tuned(TunedLayers::new(first, layers)))
     }
@@ -129,15 +129,20 @@ impl Encoder {
         samplers: &mut [Sampler],
         options: &TuneOptions,
         watch: &mut dyn FnMut(TuneProgress),
-    ) {
+    ) -> Result<(), EncoderError> {
         let mut tools = Tools {
             transformer: &self.transformer,
             products: Products::new(training_precision()),
         };
         let mut gradient = vec![0.0; blocks.first().map_or(0, |block| block.values.len())];
         let tasks = samplers.len();
+        if samplers.iter().any(|sampler| sampler.inputs.is_empty()) {
+            // There is nothing to learn from.
+            return Ok(());
+        }
         let mut losses = vec![f64::INFINITY; tasks];
-        for step in 0..options.steps {
+        let steps = if tasks == 0 { 0 } else { options.steps };
+        for step in 0..steps {
             let batch = samplers[step % tasks].batch();
             let rate = options.learning_rate * schedule(step, options.steps);
             let loss = self.step(blocks, &batch, &mut tools, &mut gradient, (rate, step));
@@ -146,11 +151,15 @@ impl Encoder {
                 steps: options.steps,
                 loss,
             });
+            if !loss.is_finite() {
+                return Err(EncoderError::Diverged);
+            }
             losses[step % tasks] = loss;
             if losses.iter().all(|&loss| loss < options.goal) {
                 break;
             }
         }
+        Ok(())
     }
 
     /// One step of the optimiser; the loss before it.

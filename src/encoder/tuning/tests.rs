@@ -214,3 +214,22 @@ fn several_tasks_are_learned_at_once() {
         assert!(last < 0.8 * first, "task {task}: {first}, then {last}");
     }
 }
+
+#[test]
+fn what_cannot_be_tuned_is_no_panic() {
+    let encoder = tiny("tiny-bert");
+    let none: [&str; 0] = [];
+    let tune = |texts: &[&str], classes: &[usize], options: &TuneOptions| {
+        encoder.tune(texts, classes, options, &mut |_| ())
+    };
+    assert!(tune(&none, &[], &TuneOptions::default()).is_ok());
+    assert!(tune(&["one"], &[0], &TuneOptions::default()).is_ok());
+    let far = TuneOptions {
+        learning_rate: f32::INFINITY,
+        ..TuneOptions::default()
+    };
+    assert!(matches!(
+        tune(&TEXTS, &CLASSES, &far),
+        Err(EncoderError::Diverged)
+    ));
+}
