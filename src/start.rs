@@ -250,7 +250,7 @@ mod tests {
         ];
         let text = |at: usize| {
             let (a, b) = (words[at % 8], words[(at * 3 + 1) % 8]);
-            let told = if at % 2 == 0 { "dog" } else { "money" };
+            let told = if at.is_multiple_of(2) { "dog" } else { "money" };
             Example {
                 text: format!("{a} {b} {told} {a}"),
                 label: told.to_owned(),
