@@ -106,13 +106,15 @@ pub struct Examples {
 impl Examples {
     /// Reads files and prompts together and says what is odd about them.
     pub fn read(&self) -> Result<Dataset, Failure> {
-        let dataset = self.read_any()?;
+        let (dataset, warnings) = self.read_any()?;
+        warn(warnings.iter());
         dataset.check_trainable()?;
         Ok(dataset)
     }
 
-    /// The same if one label is enough.
-    pub fn read_any(&self) -> Result<Dataset, Failure> {
+    /// The same if they are not all: one label is enough, and what is odd about their labels is not
+    /// said but returned.
+    pub fn read_any(&self) -> Result<(Dataset, Vec<Warning>), Failure> {
         self.check_given("--prompt")?;
         let mut examples = Vec::new();
         if !self.examples.is_empty() {
@@ -127,9 +129,9 @@ impl Examples {
                 examples.push(example);
             }
         }
-        let (dataset, warnings) = Dataset::from_examples(examples)?;
-        warn(warnings.iter().filter(|warning| !is_of_rows(warning)));
-        Ok(dataset)
+        let (dataset, mut warnings) = Dataset::from_examples(examples)?;
+        warnings.retain(|warning| !is_of_rows(warning));
+        Ok((dataset, warnings))
     }
 
     /// Refuses a command without examples; `other` is the last option that would do.

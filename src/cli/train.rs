@@ -103,7 +103,8 @@ fn all_examples(saved: &SavedClassifier, examples: &Examples) -> Result<Dataset,
         .iter()
         .map(|example| (example.text.trim().to_owned(), example.label.clone()))
         .collect();
-    for example in examples.read_any()?.examples() {
+    let (new, _) = examples.read_any()?;
+    for example in new.examples() {
         match known.get(example.text.trim()) {
             Some(label) if *label == example.label => {}
             Some(label) => return Err(contradiction(example, label)),
