@@ -263,13 +263,7 @@ mod tests {
     fn tuned(encoder: &Encoder, classes: &[usize]) -> Start {
         let dataset = task();
         let texts: Vec<&str> = dataset.examples().iter().map(|e| e.text.as_str()).collect();
-        let options = TuneOptions {
-            layers: 2,
-            steps: 60,
-            goal: 0.0,
-            learning_rate: 1e-3,
-            seed: 1,
-        };
+        let options = TuneOptions::far(2, 60);
         let tuned = encoder.tune(&texts, classes, &options, &mut |_| ());
         let tuned = tuned.expect("tuned").tuned().cloned();
         Start {

@@ -24,9 +24,7 @@ pub struct Args {
     #[command(flatten)]
     examples: Examples,
     /// Folder of a saved classifier, in place of --examples
-    #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "examples", "prompt", "head", "layers", "no_label_names", "tune", "start", "epochs", "episodes", "averaging", "learning_rate", "strength",
-    ])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["examples", "prompt", "Fit"])]
     classifier: Option<PathBuf>,
     /// Labelled test texts
     #[arg(long, value_name = "FILE", required = true)]

@@ -29,9 +29,7 @@ pub struct Args {
     output: Option<PathBuf>,
     /// Learn --examples on top of what a saved classifier knows, new labels among them, with its
     /// options; it is replaced unless --output names another folder
-    #[arg(long = "continue", id = "from", value_name = "DIR", requires = "examples", conflicts_with_all = [
-        "prompt", "head", "layers", "no_label_names", "tune", "start", "epochs", "episodes", "averaging", "learning_rate", "strength",
-    ])]
+    #[arg(long = "continue", id = "from", value_name = "DIR", requires = "examples", conflicts_with_all = ["prompt", "Fit"])]
     from: Option<PathBuf>,
     /// Replace the classifier that is in the folder
     #[arg(long)]

@@ -83,13 +83,19 @@ pub(super) fn add_bias(x: &mut [f32], bias: &[f32]) {
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw", "x86_64+avx2+fma"))]
 fn norm_row(row: &mut [f32], weight: &[f32], shift: &[f32], epsilon: f32) {
-    let width = row.len() as f32;
-    let mean = sum_map(row, |value| value) / width;
-    let variance = sum_map(row, |value| (value - mean) * (value - mean)) / width;
-    let inverse = 1.0 / (variance + epsilon).sqrt();
+    let (mean, inverse) = mean_and_inverse(row, epsilon);
     for ((value, &weight), &shift) in row.iter_mut().zip(weight).zip(shift) {
         *value = (*value - mean) * inverse * weight + shift;
     }
+}
+
+/// The mean of a row, and one over its standard deviation.
+#[inline(always)]
+pub(super) fn mean_and_inverse(row: &[f32], epsilon: f32) -> (f32, f32) {
+    let width = row.len() as f32;
+    let mean = sum_map(row, |value| value) / width;
+    let variance = sum_map(row, |value| (value - mean) * (value - mean)) / width;
+    (mean, 1.0 / (variance + epsilon).sqrt())
 }
 
 /// Softmax over a row of attention scores, in place. `row` is not empty.

@@ -49,81 +49,52 @@ pub(super) fn layer_tensors(config: &TransformerConfig, index: usize) -> Vec<Lay
 
 /// A layer's values taken apart: weights, `[outputs, inputs]`, and bias of each linear layer, weight and
 /// bias of each norm.
-pub(super) struct LayerParts<'a> {
+pub(super) struct LayerParts<S> {
     /// Queries, keys and values side by side.
-    pub projection: [&'a [f32]; 2],
-    pub output: [&'a [f32]; 2],
-    pub attention_norm: [&'a [f32]; 2],
-    pub up: [&'a [f32]; 2],
-    pub down: [&'a [f32]; 2],
-    pub norm: [&'a [f32]; 2],
+    pub projection: [S; 2],
+    pub output: [S; 2],
+    pub attention_norm: [S; 2],
+    pub up: [S; 2],
+    pub down: [S; 2],
+    pub norm: [S; 2],
 }
 
-impl<'a> LayerParts<'a> {
+impl<'a> LayerParts<&'a [f32]> {
     /// `values` has the numbers of [`layer_tensors`].
     pub fn of(values: &'a [f32], config: &TransformerConfig) -> Self {
         let mut rest = values;
-        let mut next = |lengths: [usize; 2]| {
-            lengths.map(|length| {
-                let (part, others) = rest.split_at(length);
-                rest = others;
-                part
-            })
-        };
-        let lengths = part_lengths(config);
-        Self {
-            projection: next(lengths[0]),
-            output: next(lengths[1]),
-            attention_norm: next(lengths[2]),
-            up: next(lengths[3]),
-            down: next(lengths[4]),
-            norm: next(lengths[5]),
-        }
+        Self::cut(config, |length| {
+            let (part, others) = rest.split_at(length);
+            rest = others;
+            part
+        })
     }
 }
 
-/// As [`LayerParts`], to be written to.
-pub(super) struct LayerPartsMut<'a> {
-    pub projection: [&'a mut [f32]; 2],
-    pub output: [&'a mut [f32]; 2],
-    pub attention_norm: [&'a mut [f32]; 2],
-    pub up: [&'a mut [f32]; 2],
-    pub down: [&'a mut [f32]; 2],
-    pub norm: [&'a mut [f32]; 2],
-}
-
-impl<'a> LayerPartsMut<'a> {
-    /// `values` has the numbers of [`layer_tensors`].
-    pub fn of(values: &'a mut [f32], config: &TransformerConfig) -> Self {
+impl<'a> LayerParts<&'a mut [f32]> {
+    /// As [`LayerParts::of`], to be written to.
+    pub fn of_mut(values: &'a mut [f32], config: &TransformerConfig) -> Self {
         let mut rest = values;
-        let mut next = |lengths: [usize; 2]| {
-            lengths.map(|length| {
-                let (part, others) = std::mem::take(&mut rest).split_at_mut(length);
-                rest = others;
-                part
-            })
-        };
-        let lengths = part_lengths(config);
-        Self {
-            projection: next(lengths[0]),
-            output: next(lengths[1]),
-            attention_norm: next(lengths[2]),
-            up: next(lengths[3]),
-            down: next(lengths[4]),
-            norm: next(lengths[5]),
-        }
+        Self::cut(config, |length| {
+            let (part, others) = std::mem::take(&mut rest).split_at_mut(length);
+            rest = others;
+            part
+        })
     }
 }
 
-/// Numbers in the weight and the bias of each part.
-fn part_lengths(config: &TransformerConfig) -> [[usize; 2]; 6] {
-    let (width, inner) = (config.width, config.inner);
-    [
-        [3 * width * width, 3 * width],
-        [width * width, width],
-        [width, width],
-        [inner * width, inner],
-        [width * inner, width],
-        [width, width],
-    ]
+impl<S> LayerParts<S> {
+    /// `next` gives the next so many numbers.
+    fn cut(config: &TransformerConfig, mut next: impl FnMut(usize) -> S) -> Self {
+        let (width, inner) = (config.width, config.inner);
+        let mut pair = |weight, bias| [next(weight), next(bias)];
+        Self {
+            projection: pair(3 * width * width, 3 * width),
+            output: pair(width * width, width),
+            attention_norm: pair(width, width),
+            up: pair(inner * width, inner),
+            down: pair(width * inner, width),
+            norm: pair(width, width),
+        }
+    }
 }

@@ -336,7 +336,11 @@ impl<'a> Attention<'a> {
 
 impl Layer {
     /// Packs the linear layers.
-    pub fn pack(parts: &LayerParts, config: &TransformerConfig, precision: Precision) -> Self {
+    pub fn pack(
+        parts: &LayerParts<&[f32]>,
+        config: &TransformerConfig,
+        precision: Precision,
+    ) -> Self {
         let linear = |[weights, bias]: [&[f32]; 2]| Linear {
             weights: PackedWeights::pack(
                 weights,

@@ -2,7 +2,7 @@
 //! and a step of the optimiser.
 
 use super::super::kernels::activate;
-use super::super::layer_tensors::{LayerParts, LayerPartsMut};
+use super::super::layer_tensors::LayerParts;
 use super::super::transformer::Transformer;
 use super::adam::Adam;
 use super::attention;
@@ -49,18 +49,16 @@ impl Block {
         let config = &tools.transformer.config;
         let parts = LayerParts::of(&self.values, config);
         let products = &mut tools.products;
-        let projected = products.forward(&input, parts.projection);
+        let projected = products.forward(&input, parts.projection, None);
         let mut context = vec![0.0; input.len()];
         tools.transformer.attend(texts, &projected, &mut context);
-        let mut sum = products.forward(&context, parts.output);
-        add(&mut sum, &input);
+        let sum = products.forward(&context, parts.output, Some(&input));
         let attention_norm = Normed::new(sum, config.width, config.epsilon);
         let attended = attention_norm.output(parts.attention_norm);
-        let before_activation = products.forward(&attended, parts.up);
+        let before_activation = products.forward(&attended, parts.up, None);
         let mut activated = before_activation.clone();
         activate(&mut activated, config.activation);
-        let mut sum = products.forward(&activated, parts.down);
-        add(&mut sum, &attended);
+        let sum = products.forward(&activated, parts.down, Some(&attended));
         let norm = Normed::new(sum, config.width, config.epsilon);
         let output = norm.output(parts.norm);
         let trace = Trace {
@@ -87,7 +85,7 @@ impl Block {
     ) -> Vec<f32> {
         let config = &tools.transformer.config;
         let parts = LayerParts::of(&self.values, config);
-        let out = LayerPartsMut::of(values, config);
+        let out = LayerParts::of_mut(values, config);
         let products = &mut tools.products;
 
         trace.norm.backward(&mut gradient, parts.norm[0], out.norm);
@@ -109,11 +107,5 @@ impl Block {
     /// A step against the gradient; `step` counts from 1.
     pub fn step(&mut self, gradient: &[f32], rate: f32, step: i32) {
         self.adam.step(&mut self.values, gradient, rate, step);
-    }
-}
-
-fn add(sum: &mut [f32], terms: &[f32]) {
-    for (sum, term) in sum.iter_mut().zip(terms) {
-        *sum += term;
     }
 }

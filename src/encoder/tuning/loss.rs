@@ -5,6 +5,7 @@
 //! Tunstall et al. 2022 (SetFit), section 3.1, with all pairs of the batch at once in place of
 //! sampled ones; sentence-transformers' `CosineSimilarityLoss`.
 
+use super::super::kernels::add_scaled;
 use crate::matrix::Matrix;
 
 /// `½ · mean over pairs of one class of (cos − 1)² + ½ · mean over the other pairs of cos²`, and
@@ -55,10 +56,4 @@ fn norm(vector: &[f32]) -> f32 {
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-fn add_scaled(sum: &mut [f32], row: &[f32], weight: f32) {
-    for (sum, value) in sum.iter_mut().zip(row) {
-        *sum += weight * value;
-    }
 }

@@ -53,6 +53,20 @@ impl Default for TuneOptions {
     }
 }
 
+#[cfg(test)]
+impl TuneOptions {
+    /// Such as move a tiny encoder's layers far.
+    pub(crate) fn far(layers: usize, steps: usize) -> Self {
+        Self {
+            layers,
+            steps,
+            goal: 0.0,
+            learning_rate: 1e-3,
+            seed: 1,
+        }
+    }
+}
+
 /// How far a tuning has come.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TuneProgress {

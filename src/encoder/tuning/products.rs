@@ -23,17 +23,23 @@ impl Products {
         }
     }
 
-    /// `x · weightsᵀ + bias`.
+    /// `x · weightsᵀ + bias`, plus `residual` if there is one.
     ///
     /// # Shapes
-    /// `x` is `[tokens, inputs]`, `weights` `[outputs, inputs]`, the result `[tokens, outputs]`.
-    pub fn forward(&mut self, x: &[f32], [weights, bias]: [&[f32]; 2]) -> Vec<f32> {
+    /// `x` is `[tokens, inputs]`, `weights` `[outputs, inputs]`, the result and `residual`
+    /// `[tokens, outputs]`.
+    pub fn forward(
+        &mut self,
+        x: &[f32],
+        [weights, bias]: [&[f32]; 2],
+        residual: Option<&[f32]>,
+    ) -> Vec<f32> {
         let inputs = weights.len() / bias.len();
         let packed = PackedWeights::pack(weights, bias.len(), inputs, self.precision);
-        let tokens = x.len() / inputs;
-        let mut out = vec![0.0; tokens * bias.len()];
-        let epilogue = Epilogue::Bias(bias);
-        linear(&mut out, x, tokens, &packed, epilogue, &mut self.scratch);
+        let mut out = vec![0.0; x.len() / inputs * bias.len()];
+        let epilogue = epilogue(bias, residual);
+        let rows = x.len() / inputs;
+        linear(&mut out, x, rows, &packed, epilogue, &mut self.scratch);
         out
     }
 
@@ -53,10 +59,7 @@ impl Products {
         let mut out = vec![0.0; tokens * inputs];
         self.zeros.resize(self.zeros.len().max(inputs), 0.0);
         let bias = &self.zeros[..inputs];
-        let epilogue = match residual {
-            Some(residual) => Epilogue::BiasResidual { bias, residual },
-            None => Epilogue::Bias(bias),
-        };
+        let epilogue = epilogue(bias, residual);
         linear(
             &mut out,
             gradient,
@@ -96,6 +99,13 @@ impl Products {
             epilogue,
             &mut self.scratch,
         );
+    }
+}
+
+fn epilogue<'a>(bias: &'a [f32], residual: Option<&'a [f32]>) -> Epilogue<'a> {
+    match residual {
+        Some(residual) => Epilogue::BiasResidual { bias, residual },
+        None => Epilogue::Bias(bias),
     }
 }
 

@@ -3,7 +3,7 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::super::kernels::{Activation, exp};
+use super::super::kernels::{Activation, exp, mean_and_inverse};
 use crate::kernels::normal_share;
 
 /// Rows that one task takes.
@@ -71,11 +71,9 @@ impl Normed {
     }
 }
 
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw", "x86_64+avx2+fma"))]
 fn normalise(row: &mut [f32], epsilon: f32) -> f32 {
-    let width = row.len() as f32;
-    let mean = row.iter().sum::<f32>() / width;
-    let variance = row.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / width;
-    let inverse = 1.0 / (variance + epsilon).sqrt();
+    let (mean, inverse) = mean_and_inverse(row, epsilon);
     row.iter_mut()
         .for_each(|value| *value = (*value - mean) * inverse);
     inverse

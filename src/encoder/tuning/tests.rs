@@ -101,13 +101,7 @@ fn check(bench: &mut Bench, name: &str, gradient: &[f32], range: std::ops::Range
 #[test]
 fn tuning_brings_classes_together_and_moves_every_tensor() {
     let encoder = tiny("tiny-mpnet");
-    let options = TuneOptions {
-        layers: 1,
-        steps: 30,
-        goal: 0.0,
-        learning_rate: 1e-3,
-        seed: 1,
-    };
+    let options = TuneOptions::far(1, 30);
     let mut losses = Vec::new();
     let mut watch = |progress: TuneProgress| losses.push(progress.loss);
     let tuned = encoder.tune(&TEXTS, &CLASSES, &options, &mut watch);
@@ -196,13 +190,7 @@ fn a_step_has_room_for_so_many_tokens() {
 #[test]
 fn several_tasks_are_learned_at_once() {
     let encoder = tiny("tiny-mpnet");
-    let options = TuneOptions {
-        layers: 2,
-        steps: 60,
-        goal: 0.0,
-        learning_rate: 1e-3,
-        seed: 1,
-    };
+    let options = TuneOptions::far(2, 60);
     let mut losses = Vec::new();
     let mut watch = |progress: TuneProgress| losses.push(progress.loss);
     // The second task parts the same texts in another way.
