@@ -351,9 +351,6 @@ fn held_out(lesson: &Lesson, untuned: &Embedded, seen: Seen) -> Result<Calibrati
 /// label.
 fn suspects_of(dataset: &Dataset, vectors: &Matrix) -> Vec<Suspect> {
     let (classes, labels) = (dataset.classes(), dataset.labels());
-    if !suspects::can_tell(&classes, labels.len()) {
-        return Vec::new();
-    }
     let found = suspects::find(vectors, &classes, labels.len());
     let suspect = |(example, class): (usize, usize)| Suspect {
         example: dataset.examples()[example].clone(),

@@ -35,7 +35,7 @@ const TYPICALLY: f32 = 0.75;
 const TOLD_APART: f64 = 0.85;
 
 /// Whether there are enough examples to contradict a label, and not too many to compare.
-pub(crate) fn can_tell(classes: &[usize], ways: usize) -> bool {
+fn can_tell(classes: &[usize], ways: usize) -> bool {
     let enough = sizes(classes, ways).into_iter().filter(|&n| n >= LEAST);
     classes.len() <= MOST && enough.count() >= 2
 }

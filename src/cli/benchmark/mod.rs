@@ -22,11 +22,12 @@ use sets::Set;
 ///
 /// Draws depend on the seed and the label only: all heads and configurations of a run, and runs with
 /// other options, learn from the same examples. A difference is that of the pairs, with Student's
-/// 95 % interval over the draws.
+/// 95 % interval over the draws. Each draw tunes an encoder of its own and embeds the test texts with
+/// it; with --tune off texts are embedded once, and the next run finds them in the cache.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   fewshot benchmark --train pool.jsonl --test test.jsonl --shots 8 --seeds 10
-  fewshot benchmark --sets sets/* --shots 1,8,64 --heads linear,prototype --json
+  fewshot benchmark --sets sets/* --shots 1,8,64 --tune off --heads linear,prototype --json
   fewshot benchmark --sets trec6 --config base= --config last=--layers=last")]
 pub struct Args {
     /// Labelled texts to draw from; several files make one set
