@@ -44,6 +44,7 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let (output, overwrite) = match (&args.output, &args.from) {
         (Some(output), _) => (output, args.overwrite),
+        (None, Some(_)) if args.no_examples => return Err(examples_lost()),
         (None, Some(from)) => (from, true),
         (None, None) => return Err(Failure::usage("no --output", "name a folder to write")),
     };
@@ -60,23 +61,28 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     // A classifier that is half replaced would be lost.
     let _polite = Polite::new();
     classifier.save(output, options)?;
-    context.note(|| {
-        let accuracy = match (
-            classifier.vectors().calibration().held_out_accuracy,
-            classifier.tuned(),
-        ) {
-            (None, _) => String::new(),
-            (Some(accuracy), None) => {
-                format!("; accuracy on held-out examples {:.0} %", 100.0 * accuracy)
-            }
-            (Some(accuracy), Some(_)) => {
-                let percent = 100.0 * accuracy;
-                format!("; accuracy on held-out examples before tuning {percent:.0} %")
-            }
-        };
-        format!("saved to {}{accuracy}", output.display())
-    });
+    context.note(|| format!("saved to {}{}", output.display(), accuracy(&classifier)));
     Ok(())
+}
+
+/// Replacing a classifier without its examples would lose what a person labelled.
+fn examples_lost() -> Failure {
+    Failure::usage(
+        "--continue with --no-examples would lose the classifier's examples",
+        "name another folder with --output",
+    )
+}
+
+fn accuracy(classifier: &FewShotClassifier) -> String {
+    let before = match classifier.tuned() {
+        Some(_) => " before tuning",
+        None => "",
+    };
+    let held_out = classifier.vectors().calibration().held_out_accuracy;
+    held_out.map_or_else(String::new, |accuracy| {
+        let percent = 100.0 * accuracy;
+        format!("; accuracy on held-out examples{before} {percent:.0} %")
+    })
 }
 
 fn continued(

@@ -389,6 +389,10 @@ fn what_cannot_be_continued_is_said_and_nothing_is_lost() {
         folder.run(CONTINUE).failed(1).says(&[message, "hint: "]);
     }
     folder
+        .run(&format!("{CONTINUE} --no-examples"))
+        .failed(2)
+        .says(&["would lose the classifier's examples", "hint: "]);
+    folder
         .run(&format!("{CONTINUE} --head mlp"))
         .failed(2)
         .says(&["cannot be used with"]);
