@@ -85,7 +85,7 @@ macro_rules! task {
                     finish(product, out, row, panel, sums);
                 }
             }
-            for rows in tiles(rows) {
+            for rows in tiles(rows, TILE_ROWS) {
                 // SAFETY: the caller's word.
                 unsafe {
                     match rows.len() {

@@ -3,15 +3,16 @@
 //!
 //! Weights are packed once, at load, into panels of 48 outputs in the order in which
 //! the inner loop reads them; a library that is handed a plain matrix packs it anew in every call.
-//! The inner loop holds a tile of 8 rows × 48 outputs in 24 of the 32 AVX-512 registers and runs
-//! over all inputs at once, so that the sums never go to memory. With the same tile and the same
-//! bytes per step, one instruction makes the difference between the precisions:
+//! The inner loop holds a tile of 8 rows × 48 outputs in 24 of the 32 AVX-512 registers (4 × 24 in
+//! 12 of the 16 of AVX2) and runs over all inputs at once, so that the sums never go to memory. With
+//! the same tile and the same bytes per step, one instruction makes the difference between the
+//! precisions:
 //!
-//! | precision | a 32-bit lane holds | instruction | products per lane |
-//! |---|---|---|---|
-//! | f32 | one f32 | `vfmadd231ps` | 1 |
-//! | bf16 | two bf16 | `vdpbf16ps` | 2 |
-//! | int8 | four int8 | `vpdpbusd` | 4 |
+//! | precision | a 32-bit lane holds | instruction | products per lane | needs |
+//! |---|---|---|---|---|
+//! | f32 | one f32 | `vfmadd231ps` | 1 | AVX2 and FMA, or AVX-512 |
+//! | bf16 | two bf16 | `vdpbf16ps` | 2 | AVX512_BF16 |
+//! | int8 | four int8 | `vpdpbusd` | 4 | AVX-VNNI, or AVX512_VNNI |
 //!
 //! A row's result does not depend on the other rows of the call, whatever their number.
 //!
@@ -19,6 +20,8 @@
 //! Goto & van de Geijn 2008, "Anatomy of high-performance matrix multiplication" (panels, tiles,
 //! which cache holds what); `quantise.rs` names those of int8.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod epilogue;
@@ -28,6 +31,8 @@ mod quantise;
 mod schedule;
 #[cfg(test)]
 mod tests;
+
+use std::sync::LazyLock;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -87,14 +92,8 @@ impl Precision {
         }
     }
 
-    #[cfg(target_arch = "x86_64")]
     fn has_kernel(self) -> bool {
-        avx512::available(self)
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    fn has_kernel(self) -> bool {
-        false
+        kernel(self).is_some()
     }
 }
 
@@ -279,19 +278,33 @@ struct Product<'a> {
 }
 
 impl Product<'_> {
-    #[cfg(target_arch = "x86_64")]
     fn run(&self, out: &mut [f32], precision: Precision) {
-        if precision.has_kernel() {
-            avx512::run(self, out, precision);
-        } else {
-            portable::run(self, out, precision);
-        }
+        kernel(precision).unwrap_or(portable::run)(self, out, precision);
     }
+}
 
-    #[cfg(not(target_arch = "x86_64"))]
-    fn run(&self, out: &mut [f32], precision: Precision) {
-        portable::run(self, out, precision);
+/// Runs a product in a precision.
+type Kernel = fn(&Product<'_>, &mut [f32], Precision);
+
+/// The fastest that this CPU has, if it has one for the precision.
+///
+/// `FEWSHOT_MAX_CPU_ISA=avx2` leaves AVX-512 out, to measure what a smaller processor would do.
+#[cfg(target_arch = "x86_64")]
+fn kernel(precision: Precision) -> Option<Kernel> {
+    static AVX2_AT_MOST: LazyLock<bool> =
+        LazyLock::new(|| std::env::var("FEWSHOT_MAX_CPU_ISA").is_ok_and(|isa| isa == "avx2"));
+    if avx512::available(precision) && !*AVX2_AT_MOST {
+        Some(avx512::run)
+    } else if avx2::available(precision) {
+        Some(avx2::run)
+    } else {
+        None
     }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn kernel(_: Precision) -> Option<Kernel> {
+    None
 }
 
 fn plain(out: &mut [f32], x: &[f32], weights: &[f32], inputs: usize, epilogue: Epilogue<'_>) {

@@ -59,9 +59,9 @@ impl Plan {
     }
 }
 
-/// The tiles of a block: as few as possible, heights as equal as possible.
-pub(super) fn tiles(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-    let count = rows.len().div_ceil(TILE_ROWS);
+/// The tiles of a block, of `most` rows: as few as possible, heights as equal as possible.
+pub(super) fn tiles(rows: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = rows.len().div_ceil(most);
     (0..count).map(move |index| part(rows.clone(), count, index))
 }
 

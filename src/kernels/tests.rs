@@ -50,8 +50,8 @@ impl Case {
         out
     }
 
-    /// Without the CPU's own instructions.
-    fn portable(&self, weights: &PackedWeights, epilogue: Epilogue<'_>) -> Vec<f32> {
+    /// By one of [`kernels`].
+    fn by(&self, run: Run, weights: &PackedWeights, epilogue: Epilogue<'_>) -> Vec<f32> {
         let mut out = vec![f32::NAN; self.rows * self.outputs];
         if self.rows == 0 {
             // As `linear` does: no rows have no plan.
@@ -81,7 +81,7 @@ impl Case {
             quantised: columns.map(|columns| (&scratch.rows[..], columns)),
             epilogue,
         };
-        portable::run(&product, &mut out, precision);
+        run(&product, &mut out, precision);
         out
     }
 
@@ -108,15 +108,19 @@ impl Case {
     fn check(&self, precision: Precision, tolerance: impl Fn(usize, usize) -> f64) {
         let packed = PackedWeights::pack(&self.weights, self.outputs, self.inputs, precision);
         for epilogue in self.epilogues() {
-            let fast = self.linear(&packed, epilogue);
-            let slow = self.portable(&packed, epilogue);
+            let results: Vec<_> = kernels(precision)
+                .into_iter()
+                .map(|(name, run)| (name, self.by(run, &packed, epilogue)))
+                .chain([("linear", self.linear(&packed, epilogue))])
+                .collect();
             for at in 0..self.rows * self.outputs {
                 let (row, output) = (at / self.outputs, at % self.outputs);
                 let (sum, size) = self.exact(row, output);
                 let expected = self.finished(sum, epilogue, row, output);
                 // GELU's slope reaches 1.13.
                 let allowed = 1.2 * tolerance(row, output) + 1e-6 * (size + 4.0);
-                for (value, kernel) in [(fast[at], "fast"), (slow[at], "portable")] {
+                for (kernel, out) in &results {
+                    let value = out[at];
                     let error = (f64::from(value) - expected).abs();
                     assert!(
                         error <= allowed,
@@ -172,20 +176,35 @@ fn erfc(x: f64) -> f64 {
     1.0 - scale * terms.sum::<f64>()
 }
 
-#[allow(clippy::print_stdout)] // A test may say what it cannot test.
-fn say_what_is_missing() {
-    for precision in PRECISIONS {
-        if !precision.has_kernel() {
-            println!(
-                "skipped: no {precision:?} kernel for this CPU, only the portable one is tested"
-            );
+type Run = fn(&Product<'_>, &mut [f32], Precision);
+
+/// Those that run on this CPU, the slow one first.
+fn kernels(precision: Precision) -> Vec<(&'static str, Run)> {
+    let mut kernels: Vec<(_, Run)> = vec![("portable", portable::run)];
+    #[cfg(target_arch = "x86_64")]
+    {
+        if avx2::available(precision) {
+            kernels.push(("AVX2", avx2::run));
         }
+        if avx512::available(precision) {
+            kernels.push(("AVX-512", avx512::run));
+        }
+    }
+    kernels
+}
+
+#[allow(clippy::print_stdout)] // A test may say what it cannot test.
+fn say_what_is_tested() {
+    for precision in PRECISIONS {
+        let names = kernels(precision).into_iter().map(|(name, _)| name);
+        let names = names.collect::<Vec<_>>().join(", ");
+        println!("{precision:?} on this CPU: {names}");
     }
 }
 
 #[test]
 fn shapes_at_the_edges_of_tiles_and_panels() {
-    say_what_is_missing();
+    say_what_is_tested();
     for rows in [0, 1, 7, 8, 9, 17] {
         for inputs in [1, 2, 3, 4, 5, 31, 64] {
             for outputs in [1, 15, 16, 17, 47, 48, 49, 97] {
@@ -227,12 +246,12 @@ proptest! {
         case.weights.iter_mut().step_by(inputs).for_each(|w| *w = 127.0);
         let nothing = vec![0.0; outputs];
         let packed = PackedWeights::pack(&case.weights, outputs, inputs, Precision::Int8);
-        let fast = case.linear(&packed, Epilogue::Bias(&nothing));
-        let slow = case.portable(&packed, Epilogue::Bias(&nothing));
-        for at in 0..rows * outputs {
-            let exact = case.exact(at / outputs, at % outputs).0;
-            prop_assert_eq!(f64::from(fast[at]), exact);
-            prop_assert_eq!(f64::from(slow[at]), exact);
+        for (kernel, run) in kernels(Precision::Int8) {
+            let out = case.by(run, &packed, Epilogue::Bias(&nothing));
+            for (at, &value) in out.iter().enumerate() {
+                let exact = case.exact(at / outputs, at % outputs).0;
+                prop_assert_eq!(f64::from(value), exact, "{}", kernel);
+            }
         }
     }
 
@@ -329,7 +348,7 @@ fn packed_weights_take_what_their_precision_says() {
     assert!(bytes(Precision::Int8) < 96 * 64 + 4 * (2 * 96 + 64) + 1);
 }
 
-/// The fast kernel's GELU, through a layer of one weight.
+/// The kernels' GELU, through a layer of one weight.
 #[test]
 fn gelu_is_within_1e_6() {
     let x: Vec<f32> = (-1200..=1200).map(|step| step as f32 * 0.005).collect();
@@ -340,13 +359,12 @@ fn gelu_is_within_1e_6() {
         ..Case::new(rows, 1, 1, 0)
     };
     let packed = PackedWeights::pack(&one, 1, 1, Precision::F32);
-    let fast = case.linear(&packed, Epilogue::BiasGelu(&none));
-    let slow = case.portable(&packed, Epilogue::BiasGelu(&none));
-    for (row, &x) in case.x.iter().enumerate() {
-        let exact = case.finished(f64::from(x), Epilogue::BiasGelu(&none), row, 0);
-        for value in [fast[row], slow[row]] {
-            let error = (f64::from(value) - exact).abs();
-            assert!(error <= 1e-6, "gelu({x}) is off by {error}");
+    for (kernel, run) in kernels(Precision::F32) {
+        let out = case.by(run, &packed, Epilogue::BiasGelu(&none));
+        for (row, &x) in case.x.iter().enumerate() {
+            let exact = case.finished(f64::from(x), Epilogue::BiasGelu(&none), row, 0);
+            let error = (f64::from(out[row]) - exact).abs();
+            assert!(error <= 1e-6, "{kernel}: gelu({x}) is off by {error}");
         }
     }
 }

@@ -1,0 +1,205 @@
+//! The inner loops for AVX2: f32 (FMA) and int8 (AVX-VNNI). They read the panels of AVX-512: a tile
+//! is 4 rows × 24 outputs, half a panel, so that 12 sums, 3 weights and 1 activation fill the 16
+//! registers.
+//!
+//! There is no int8 without VNNI: `vpmaddubsw` saturates with eight-bit weights and activations, and
+//! products widened to 16 bits that do not are as slow as f32.
+
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+use super::epilogue::{Epilogue, gelu};
+use super::panels::WIDTH;
+use super::schedule::{Shared, tiles};
+use super::{Precision, Product};
+
+/// 32-bit lanes of a register.
+const LANES: usize = 8;
+/// Registers of sums per row.
+const REGISTERS: usize = 3;
+/// Outputs of a tile.
+const COLUMNS: usize = REGISTERS * LANES;
+/// Rows of a tile.
+const ROWS: usize = 4;
+
+/// Whether the kernel for `precision` runs here.
+pub(super) fn available(precision: Precision) -> bool {
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && match precision {
+            Precision::F32 => true,
+            Precision::Bf16 => false,
+            Precision::Int8 => int8(),
+        }
+}
+
+fn int8() -> bool {
+    is_x86_feature_detected!("avxvnni") || int8_of_avx512()
+}
+
+/// The same instruction in AVX-512's encoding.
+fn int8_of_avx512() -> bool {
+    is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512vnni")
+}
+
+/// Runs a product in a precision that is [`available`].
+pub(super) fn run(product: &Product<'_>, out: &mut [f32], precision: Precision) {
+    assert!(available(precision), "no kernel for this CPU");
+    let (plan, out) = (&product.plan, Shared::new(out));
+    // SAFETY: the CPU has the features, as just asserted; `linear` has checked every slice against
+    // the shapes of weights and rows; the plan hands out each block of rows and each panel once.
+    match precision {
+        Precision::F32 => plan.run(|rows, panel| unsafe { f32_task(product, out, rows, panel) }),
+        _ if int8_of_avx512() => {
+            plan.run(|rows, panel| unsafe { int8_avx512_task(product, out, rows, panel) });
+        }
+        _ => plan.run(|rows, panel| unsafe { int8_task(product, out, rows, panel) }),
+    }
+}
+
+/// One block of rows with one panel. `$dot` adds a step's products of the broadcast activations
+/// `$x` and the weights `$w` to `$sum`; `$floats` makes f32 of a row's sums.
+macro_rules! task {
+    ($name:ident, $features:literal, $zero:expr, |$sum:ident, $x:ident, $w:ident| $dot:expr, $floats:ident) => {
+        /// # Safety
+        /// The CPU has the features; `out` is `[rows, outputs]` of the product; no other task
+        /// works on these rows and this panel.
+        #[target_feature(enable = $features)]
+        unsafe fn $name(product: &Product<'_>, out: Shared, rows: Range<usize>, panel: usize) {
+            /// # Safety
+            /// As above, for `HEIGHT` rows from `row` on and the `COLUMNS` outputs from `column` on.
+            #[inline]
+            #[target_feature(enable = $features)]
+            unsafe fn tile<const HEIGHT: usize>(
+                product: &Product<'_>,
+                out: Shared,
+                row: usize,
+                column: usize,
+            ) {
+                let steps = product.panels.steps();
+                let panel = product.panels.panel(column / WIDTH).as_ptr().cast::<u32>();
+                let words = product.words[row * steps..][..HEIGHT * steps].as_ptr();
+                let mut sums = [[$zero; REGISTERS]; HEIGHT];
+                for step in 0..steps {
+                    // SAFETY: a panel has `steps · WIDTH` words, aligned to more than a register; a
+                    // row of words has `steps`.
+                    let weights: [__m256i; REGISTERS] = std::array::from_fn(|at| unsafe {
+                        let word = step * WIDTH + column % WIDTH + at * LANES;
+                        _mm256_load_si256(panel.add(word).cast())
+                    });
+                    for (row, sums) in sums.iter_mut().enumerate() {
+                        // SAFETY: as above.
+                        let word = unsafe { *words.add(row * steps + step) };
+                        let $x = _mm256_set1_epi32(word.cast_signed());
+                        for (sum, $w) in sums.iter_mut().zip(weights) {
+                            let $sum = *sum;
+                            *sum = $dot;
+                        }
+                    }
+                }
+                for (at, sums) in sums.into_iter().enumerate() {
+                    let sums = $floats(product, row + at, column, sums);
+                    // SAFETY: the caller's word for `out`.
+                    unsafe { finish(product, out, row + at, column, sums) };
+                }
+            }
+            for rows in tiles(rows, ROWS) {
+                for column in [panel * WIDTH, panel * WIDTH + COLUMNS] {
+                    // SAFETY: the caller's word.
+                    unsafe {
+                        match rows.len() {
+                            1 => tile::<1>(product, out, rows.start, column),
+                            2 => tile::<2>(product, out, rows.start, column),
+                            3 => tile::<3>(product, out, rows.start, column),
+                            _ => tile::<ROWS>(product, out, rows.start, column),
+                        }
+                    }
+                }
+            }
+        }
+    };
+}
+
+task!(
+    f32_task,
+    "avx2,fma",
+    _mm256_setzero_ps(),
+    |sum, x, w| _mm256_fmadd_ps(_mm256_castsi256_ps(x), _mm256_castsi256_ps(w), sum),
+    floats
+);
+task!(
+    int8_task,
+    "avx2,fma,avxvnni",
+    _mm256_setzero_si256(),
+    |sum, x, w| _mm256_dpbusd_avx_epi32(sum, x, w),
+    dequantise
+);
+task!(
+    int8_avx512_task,
+    "avx2,fma,avx512vl,avx512vnni",
+    _mm256_setzero_si256(),
+    |sum, x, w| _mm256_dpbusd_epi32(sum, x, w),
+    dequantise
+);
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn floats(_: &Product<'_>, _: usize, _: usize, sums: [__m256; REGISTERS]) -> [f32; COLUMNS] {
+    // SAFETY: both are the same bytes, and any bytes are floats.
+    unsafe { std::mem::transmute(sums) }
+}
+
+/// `scale[r] · scale[n] · (sum - zero[r] · Σ q[n])`, see [`super::quantise`].
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn dequantise(
+    product: &Product<'_>,
+    row: usize,
+    column: usize,
+    sums: [__m256i; REGISTERS],
+) -> [f32; COLUMNS] {
+    // SAFETY: both are the same bytes, and any bytes are integers.
+    let sums: [i32; COLUMNS] = unsafe { std::mem::transmute(sums) };
+    let (rows, columns) = product.quantised.expect("int8 comes with its scales");
+    let scales = &columns.scales[column..][..COLUMNS];
+    let totals = &columns.sums[column..][..COLUMNS];
+    std::array::from_fn(|at| {
+        (sums[at] - rows[row].zero * totals[at]) as f32 * (scales[at] * rows[row].scale)
+    })
+}
+
+/// Applies the epilogue and stores one row of a tile.
+///
+/// # Safety
+/// `out` is `[rows, outputs]` of the product, and this row's outputs from `column` on are ours alone.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn finish(
+    product: &Product<'_>,
+    out: Shared,
+    row: usize,
+    column: usize,
+    mut sums: [f32; COLUMNS],
+) {
+    let outputs = product.plan.outputs;
+    let count = outputs.saturating_sub(column).min(COLUMNS);
+    if count == 0 {
+        return;
+    }
+    let place = row * outputs + column;
+    let bias = &product.epilogue.bias()[column..][..count];
+    for (sum, bias) in sums.iter_mut().zip(bias) {
+        *sum += bias;
+    }
+    match product.epilogue {
+        Epilogue::Bias(_) => (),
+        Epilogue::BiasGelu(_) => sums.iter_mut().for_each(|sum| *sum = gelu(*sum)),
+        Epilogue::BiasResidual { residual, .. } => {
+            for (sum, residual) in sums.iter_mut().zip(&residual[place..][..count]) {
+                *sum += residual;
+            }
+        }
+    }
+    // SAFETY: `count` outputs of the row begin at `place`, and no other task writes them.
+    unsafe { std::ptr::copy_nonoverlapping(sums.as_ptr(), out.start().add(place), count) };
+}
