@@ -10,8 +10,9 @@ use std::ops::Range;
 
 use super::epilogue::{Epilogue, gelu};
 use super::panels::WIDTH;
+use super::quantise::RowGroup;
 use super::schedule::{Shared, tiles};
-use super::{Precision, Product};
+use super::{Precision, Product, Quantised};
 
 /// 32-bit lanes of a register.
 const LANES: usize = 8;
@@ -58,7 +59,7 @@ pub(super) fn run(product: &Product<'_>, out: &mut [f32], precision: Precision) 
 }
 
 /// One block of rows with one panel. `$dot` adds a step's products of the broadcast activations
-/// `$x` and the weights `$w` to `$sum`; `$floats` makes f32 of a row's sums.
+/// `$x` and the weights `$w` to `$sum`; `$floats` adds a group's sums of a row, as f32, to those before.
 macro_rules! task {
     ($name:ident, $features:literal, $zero:expr, |$sum:ident, $x:ident, $w:ident| $dot:expr, $floats:ident) => {
         /// # Safety
@@ -79,28 +80,34 @@ macro_rules! task {
                 let steps = product.panels.steps();
                 let panel = product.panels.panel(column / WIDTH).as_ptr().cast::<u32>();
                 let words = product.words[row * steps..][..HEIGHT * steps].as_ptr();
-                let mut sums = [[$zero; REGISTERS]; HEIGHT];
-                for step in 0..steps {
-                    // SAFETY: a panel has `steps · WIDTH` words, aligned to more than a register; a
-                    // row of words has `steps`.
-                    let weights: [__m256i; REGISTERS] = std::array::from_fn(|at| unsafe {
-                        let word = step * WIDTH + column % WIDTH + at * LANES;
-                        _mm256_load_si256(panel.add(word).cast())
-                    });
-                    for (row, sums) in sums.iter_mut().enumerate() {
-                        // SAFETY: as above.
-                        let word = unsafe { *words.add(row * steps + step) };
-                        let $x = _mm256_set1_epi32(word.cast_signed());
-                        for (sum, $w) in sums.iter_mut().zip(weights) {
-                            let $sum = *sum;
-                            *sum = $dot;
+                let mut floats = [[0.0; COLUMNS]; HEIGHT];
+                let together = product.steps_together();
+                for group in 0..steps.div_ceil(together) {
+                    let mut sums = [[$zero; REGISTERS]; HEIGHT];
+                    for step in group * together..steps.min((group + 1) * together) {
+                        // SAFETY: a panel has `steps · WIDTH` words, aligned to more than a
+                        // register; a row of words has `steps`.
+                        let weights: [__m256i; REGISTERS] = std::array::from_fn(|at| unsafe {
+                            let word = step * WIDTH + column % WIDTH + at * LANES;
+                            _mm256_load_si256(panel.add(word).cast())
+                        });
+                        for (row, sums) in sums.iter_mut().enumerate() {
+                            // SAFETY: as above.
+                            let word = unsafe { *words.add(row * steps + step) };
+                            let $x = _mm256_set1_epi32(word.cast_signed());
+                            for (sum, $w) in sums.iter_mut().zip(weights) {
+                                let $sum = *sum;
+                                *sum = $dot;
+                            }
                         }
                     }
+                    for (at, (floats, sums)) in floats.iter_mut().zip(sums).enumerate() {
+                        $floats(product, (row + at, column, group), floats, sums);
+                    }
                 }
-                for (at, sums) in sums.into_iter().enumerate() {
-                    let sums = $floats(product, row + at, column, sums);
+                for (at, floats) in floats.into_iter().enumerate() {
                     // SAFETY: the caller's word for `out`.
-                    unsafe { finish(product, out, row + at, column, sums) };
+                    unsafe { finish(product, out, row + at, column, floats) };
                 }
             }
             for rows in tiles(rows, ROWS) {
@@ -125,7 +132,7 @@ task!(
     "avx2,fma",
     _mm256_setzero_ps(),
     |sum, x, w| _mm256_fmadd_ps(_mm256_castsi256_ps(x), _mm256_castsi256_ps(w), sum),
-    floats
+    already_floats
 );
 task!(
     int8_task,
@@ -144,28 +151,35 @@ task!(
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn floats(_: &Product<'_>, _: usize, _: usize, sums: [__m256; REGISTERS]) -> [f32; COLUMNS] {
-    // SAFETY: both are the same bytes, and any bytes are floats.
-    unsafe { std::mem::transmute(sums) }
+fn already_floats(
+    _: &Product<'_>,
+    _: (usize, usize, usize),
+    floats: &mut [f32; COLUMNS],
+    sums: [__m256; REGISTERS],
+) {
+    // They are the sums of all steps. SAFETY: both are the same bytes, and any bytes are floats.
+    *floats = unsafe { std::mem::transmute::<[__m256; REGISTERS], [f32; COLUMNS]>(sums) };
 }
 
-/// `scale[r] · scale[n] · (sum - zero[r] · Σ q[n])`, see [`super::quantise`].
+/// See [`super::quantise`].
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn dequantise(
     product: &Product<'_>,
-    row: usize,
-    column: usize,
+    (row, column, group): (usize, usize, usize),
+    floats: &mut [f32; COLUMNS],
     sums: [__m256i; REGISTERS],
-) -> [f32; COLUMNS] {
+) {
     // SAFETY: both are the same bytes, and any bytes are integers.
-    let sums: [i32; COLUMNS] = unsafe { std::mem::transmute(sums) };
-    let (rows, columns) = product.quantised.expect("int8 comes with its scales");
-    let scales = &columns.scales[column..][..COLUMNS];
-    let totals = &columns.sums[column..][..COLUMNS];
-    std::array::from_fn(|at| {
-        (sums[at] - rows[row].zero * totals[at]) as f32 * (scales[at] * rows[row].scale)
-    })
+    let sums = unsafe { std::mem::transmute::<[__m256i; REGISTERS], [i32; COLUMNS]>(sums) };
+    let Quantised { rows, columns } = product.quantised.expect("int8 comes with its scales");
+    let of_column = &columns.panel(column / WIDTH)[group];
+    let RowGroup { scale, least } = rows[row * columns.groups() + group];
+    let scales = &of_column.scales[column % WIDTH..][..COLUMNS];
+    let totals = &of_column.sums[column % WIDTH..][..COLUMNS];
+    for (at, float) in floats.iter_mut().enumerate() {
+        *float += totals[at] * least + sums[at] as f32 * scales[at] * scale;
+    }
 }
 
 /// Applies the epilogue and stores one row of a tile.

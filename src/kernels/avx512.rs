@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use super::epilogue::{ERF_P, ERF_Q, Epilogue};
 use super::panels::{LANES, WIDTH};
+use super::quantise::RowGroup;
 use super::schedule::{Shared, TILE_ROWS, tiles};
-use super::{Precision, Product};
+use super::{Precision, Product, Quantised};
 
 /// Registers of sums per row.
 const REGISTERS: usize = WIDTH / LANES;
@@ -42,7 +43,7 @@ pub(super) fn run(product: &Product<'_>, out: &mut [f32], precision: Precision) 
 }
 
 /// One block of rows with one panel. `$dot` adds a step's products of the broadcast activations
-/// `$x` and the weights `$w` to `$sum`; `$floats` makes f32 of the sums.
+/// `$x` and the weights `$w` to `$sum`; `$floats` adds a group's sums, as f32, to those before.
 macro_rules! task {
     ($name:ident, $features:literal, $zero:expr, |$sum:ident, $x:ident, $w:ident| $dot:expr, $floats:ident) => {
         /// # Safety
@@ -63,27 +64,29 @@ macro_rules! task {
                 let steps = product.panels.steps();
                 let weights = product.panels.panel(panel).as_ptr().cast::<__m512i>();
                 let words = product.words[row * steps..][..ROWS * steps].as_ptr();
-                let mut sums = [[$zero; REGISTERS]; ROWS];
-                for step in 0..steps {
-                    // SAFETY: a panel has `steps · REGISTERS` lines, a row of words `steps`.
-                    let weights: [__m512i; REGISTERS] = std::array::from_fn(|at| unsafe {
-                        _mm512_load_si512(weights.add(step * REGISTERS + at))
-                    });
-                    for (row, sums) in sums.iter_mut().enumerate() {
-                        // SAFETY: as above.
-                        let word = unsafe { *words.add(row * steps + step) };
-                        let $x = _mm512_set1_epi32(word.cast_signed());
-                        for (sum, $w) in sums.iter_mut().zip(weights) {
-                            let $sum = *sum;
-                            *sum = $dot;
+                let mut floats = [[_mm512_setzero_ps(); REGISTERS]; ROWS];
+                let together = product.steps_together();
+                for group in 0..steps.div_ceil(together) {
+                    let mut sums = [[$zero; REGISTERS]; ROWS];
+                    for step in group * together..steps.min((group + 1) * together) {
+                        // SAFETY: a panel has `steps · REGISTERS` lines, a row of words `steps`.
+                        let weights: [__m512i; REGISTERS] = std::array::from_fn(|at| unsafe {
+                            _mm512_load_si512(weights.add(step * REGISTERS + at))
+                        });
+                        for (row, sums) in sums.iter_mut().enumerate() {
+                            // SAFETY: as above.
+                            let word = unsafe { *words.add(row * steps + step) };
+                            let $x = _mm512_set1_epi32(word.cast_signed());
+                            for (sum, $w) in sums.iter_mut().zip(weights) {
+                                let $sum = *sum;
+                                *sum = $dot;
+                            }
                         }
                     }
+                    $floats(product, (row, panel, group), &mut floats, sums);
                 }
                 // SAFETY: the caller's word for `out`.
-                unsafe {
-                    let sums = $floats(product, row, panel, sums);
-                    finish(product, out, row, panel, sums);
-                }
+                unsafe { finish(product, out, row, panel, floats) };
             }
             for rows in tiles(rows, TILE_ROWS) {
                 // SAFETY: the caller's word.
@@ -137,43 +140,41 @@ fn as_bf16(words: __m512i) -> __m512bh {
 #[target_feature(enable = "avx512f")]
 fn already_floats<const ROWS: usize>(
     _: &Product<'_>,
-    _: usize,
-    _: usize,
+    _: (usize, usize, usize),
+    floats: &mut Floats<ROWS>,
     sums: Floats<ROWS>,
-) -> Floats<ROWS> {
-    sums
+) {
+    // They are the sums of all steps.
+    *floats = sums;
 }
 
-/// `scale[r] · scale[n] · (sum - zero[r] · Σ q[n])`, see [`super::quantise`].
+/// See [`super::quantise`].
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn dequantise<const ROWS: usize>(
     product: &Product<'_>,
-    row: usize,
-    panel: usize,
+    (row, panel, group): (usize, usize, usize),
+    floats: &mut Floats<ROWS>,
     sums: Integers<ROWS>,
-) -> Floats<ROWS> {
-    let (rows, columns) = product.quantised.expect("int8 comes with its scales");
-    let rows = &rows[row..][..ROWS];
-    let scales = &columns.scales[panel * WIDTH..][..WIDTH];
-    let totals = &columns.sums[panel * WIDTH..][..WIDTH];
-    let mut floats = [[_mm512_setzero_ps(); REGISTERS]; ROWS];
+) {
+    let Quantised { rows, columns } = product.quantised.expect("int8 comes with its scales");
+    let column = &columns.panel(panel)[group];
+    let groups = columns.groups();
     for at in 0..REGISTERS {
-        // SAFETY: both slices are `WIDTH` long.
+        // SAFETY: both arrays are `WIDTH` long.
         let (scales, totals) = unsafe {
             (
-                _mm512_loadu_ps(scales.as_ptr().add(at * LANES)),
-                _mm512_loadu_si512(totals.as_ptr().add(at * LANES).cast()),
+                _mm512_loadu_ps(column.scales.as_ptr().add(at * LANES)),
+                _mm512_loadu_ps(column.sums.as_ptr().add(at * LANES)),
             )
         };
-        for ((floats, sums), row) in floats.iter_mut().zip(&sums).zip(rows) {
-            let offset = _mm512_mullo_epi32(totals, _mm512_set1_epi32(row.zero));
-            let exact = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums[at], offset));
-            let scale = _mm512_mul_ps(scales, _mm512_set1_ps(row.scale));
-            floats[at] = _mm512_mul_ps(exact, scale);
+        for (index, (floats, sums)) in floats.iter_mut().zip(&sums).enumerate() {
+            let RowGroup { scale, least } = rows[(row + index) * groups + group];
+            let float = _mm512_fmadd_ps(totals, _mm512_set1_ps(least), floats[at]);
+            let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[at]), scales);
+            floats[at] = _mm512_fmadd_ps(scaled, _mm512_set1_ps(scale), float);
         }
     }
-    floats
 }
 
 /// Applies the epilogue and stores the tile.

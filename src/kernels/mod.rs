@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::matmul::{Threads, View, matmul};
 use panels::Panels;
-use quantise::{Columns, QuantisedRow, quantise_row, quantise_weights};
+use quantise::{Columns, GROUP, RowGroup, STEP, four, quantise_row, quantise_weights};
 use schedule::Plan;
 
 pub use epilogue::Epilogue;
@@ -56,7 +56,7 @@ pub enum Precision {
     F32,
     /// 16-bit floats with f32's range and 8 bits of precision.
     Bf16,
-    /// 8-bit integers, with a scale per row of activations and per output.
+    /// 8-bit integers, with a scale for each group of inputs of a row of activations and of an output.
     Int8,
 }
 
@@ -119,7 +119,24 @@ impl PackedWeights {
     /// If the slice does not have that size, or either is 0.
     #[must_use]
     pub fn pack(weights: &[f32], outputs: usize, inputs: usize, precision: Precision) -> Self {
-        Self::pack_smoothed(weights, outputs, inputs, precision, None)
+        assert!(outputs > 0 && inputs > 0, "an empty weight matrix");
+        assert_eq!(weights.len(), outputs * inputs, "size of a weight matrix");
+        let kind = match precision {
+            Precision::F32 if !precision.has_kernel() => Kind::Plain(weights.to_vec()),
+            Precision::F32 => Kind::F32(Panels::pack(weights, inputs, 1, |w| w[0].to_bits())),
+            Precision::Bf16 => Kind::Bf16(Panels::pack(weights, inputs, 2, |w| {
+                pair(w[0], w.get(1).copied().unwrap_or(0.0))
+            })),
+            Precision::Int8 => {
+                let (columns, integers) = quantise_weights(weights, inputs);
+                Kind::Int8(Panels::pack(&integers, inputs, STEP, four), columns)
+            }
+        };
+        Self {
+            outputs,
+            inputs,
+            kind,
+        }
     }
 
     /// Packs the transpose of `values`, `[inputs, outputs]` row by row; f32 and bf16 only.
@@ -145,41 +162,6 @@ impl PackedWeights {
             })),
             Precision::Bf16 => Kind::Bf16(Panels::pack_transposed(values, outputs, 2, pair)),
             Precision::Int8 => panic!("int8 weights are not packed transposed"),
-        };
-        Self {
-            outputs,
-            inputs,
-            kind,
-        }
-    }
-
-    /// As [`pack`](Self::pack), with a divisor for each input channel: int8 quantises `x[j] /
-    /// smoothing[j]` and multiplies weight column `j` by it, which moves the spread of outlier
-    /// channels from the activations, where it ruins a whole row's scale, to the weights
-    /// (SmoothQuant). f32 and bf16 do not need it and ignore it.
-    ///
-    /// # Panics
-    /// As `pack`, and if `smoothing` is not one positive number per input.
-    #[must_use]
-    pub fn pack_smoothed(
-        weights: &[f32],
-        outputs: usize,
-        inputs: usize,
-        precision: Precision,
-        smoothing: Option<&[f32]>,
-    ) -> Self {
-        assert!(outputs > 0 && inputs > 0, "an empty weight matrix");
-        assert_eq!(weights.len(), outputs * inputs, "size of a weight matrix");
-        let kind = match precision {
-            Precision::F32 if !precision.has_kernel() => Kind::Plain(weights.to_vec()),
-            Precision::F32 => Kind::F32(Panels::pack(weights, inputs, 1, |w| w[0].to_bits())),
-            Precision::Bf16 => Kind::Bf16(Panels::pack(weights, inputs, 2, |w| {
-                pair(w[0], w.get(1).copied().unwrap_or(0.0))
-            })),
-            Precision::Int8 => {
-                let (columns, integers) = quantise_weights(weights, inputs, smoothing);
-                Kind::Int8(Panels::pack(&integers, inputs, 4, quantise::four), columns)
-            }
         };
         Self {
             outputs,
@@ -215,7 +197,7 @@ impl PackedWeights {
 #[derive(Default)]
 pub struct Scratch {
     words: Vec<u32>,
-    rows: Vec<QuantisedRow>,
+    groups: Vec<RowGroup>,
 }
 
 /// `out = x · Wᵀ`, then `epilogue`, on all threads of the current rayon pool.
@@ -260,7 +242,8 @@ pub fn linear(
         }
         Kind::Int8(panels, columns) => {
             scratch.take_int8(x, inputs, panels.steps(), columns);
-            let quantised = Some((&scratch.rows[..], columns));
+            let rows = &scratch.groups;
+            let quantised = Some(Quantised { rows, columns });
             product(panels, &scratch.words, quantised).run(out, Precision::Int8);
         }
     }
@@ -273,8 +256,26 @@ struct Product<'a> {
     /// `[rows, steps]`, each holding as many activations as a lane of the panels holds weights.
     words: &'a [u32],
     /// int8 only.
-    quantised: Option<(&'a [QuantisedRow], &'a Columns)>,
+    quantised: Option<Quantised<'a>>,
     epilogue: Epilogue<'a>,
+}
+
+/// What makes numbers of an int8 product's integers.
+#[derive(Clone, Copy)]
+struct Quantised<'a> {
+    /// `[rows, groups]`.
+    rows: &'a [RowGroup],
+    columns: &'a Columns,
+}
+
+impl Product<'_> {
+    /// Steps whose sums are finished together: all, or those of an int8 group.
+    fn steps_together(&self) -> usize {
+        match self.quantised {
+            Some(_) => GROUP / STEP,
+            None => self.panels.steps(),
+        }
+    }
 }
 
 impl Product<'_> {
@@ -336,20 +337,20 @@ impl Scratch {
     }
 
     fn take_int8(&mut self, x: &[f32], inputs: usize, steps: usize, columns: &Columns) {
-        let rows = x.len() / inputs;
+        let (rows, groups) = (x.len() / inputs, columns.groups());
         self.words.resize(rows * steps, 0);
-        self.rows.resize(rows, QuantisedRow::default());
+        self.groups.resize(rows * groups, RowGroup::default());
         self.words
             .par_chunks_mut(steps * ROWS_PER_TASK)
-            .zip(self.rows.par_chunks_mut(ROWS_PER_TASK))
+            .zip(self.groups.par_chunks_mut(groups * ROWS_PER_TASK))
             .zip(x.par_chunks(inputs * ROWS_PER_TASK))
-            .for_each(|((words, scales), rows)| {
-                for ((words, scale), row) in words
+            .for_each(|((words, of_rows), rows)| {
+                for ((words, groups), row) in words
                     .chunks_exact_mut(steps)
-                    .zip(scales)
+                    .zip(of_rows.chunks_exact_mut(groups))
                     .zip(rows.chunks_exact(inputs))
                 {
-                    *scale = quantise_row(bytemuck::cast_slice_mut(words), row, columns);
+                    quantise_row(bytemuck::cast_slice_mut(words), row, groups);
                 }
             });
     }

@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::panels::{LANES, Line, WIDTH};
-use super::{Precision, Product};
+use super::{Precision, Product, Quantised};
 
 /// Runs a product.
 pub(super) fn run(product: &Product<'_>, out: &mut [f32], precision: Precision) {
@@ -32,16 +32,21 @@ fn sums(out: &mut [f32], words: &[u32], panel: &[Line], product: impl Fn(u32, u3
 }
 
 fn integers(product: &Product<'_>, out: &mut [f32], words: &[u32], row: usize, panel: usize) {
-    let (rows, columns) = product.quantised.expect("int8 comes with its scales");
-    let mut sums = [0; WIDTH];
-    let lines = product.panels.panel(panel);
-    each_product(words, lines, |output, x, w| {
-        sums[output] += int8_product(x, w);
-    });
-    let from = panel * WIDTH;
-    for (at, (out, sum)) in out.iter_mut().zip(sums).enumerate() {
-        let exact = sum - rows[row].zero * columns.sums[from + at];
-        *out = exact as f32 * (columns.scales[from + at] * rows[row].scale);
+    let Quantised { rows, columns } = product.quantised.expect("int8 comes with its scales");
+    let rows = &rows[row * columns.groups()..];
+    let together = product.steps_together();
+    let groups = words
+        .chunks(together)
+        .zip(product.panels.panel(panel).chunks(together * WIDTH / LANES));
+    out.fill(0.0);
+    for ((words, lines), (row, column)) in groups.zip(rows.iter().zip(columns.panel(panel))) {
+        let mut sums = [0; WIDTH];
+        each_product(words, lines, |output, x, w| {
+            sums[output] += int8_product(x, w);
+        });
+        for (at, (out, sum)) in out.iter_mut().zip(sums).enumerate() {
+            *out += column.sums[at] * row.least + sum as f32 * column.scales[at] * row.scale;
+        }
     }
 }
 

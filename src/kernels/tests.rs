@@ -78,7 +78,10 @@ impl Case {
             plan: Plan::new(self.rows, self.outputs, panels),
             panels,
             words: &scratch.words,
-            quantised: columns.map(|columns| (&scratch.rows[..], columns)),
+            quantised: columns.map(|columns| Quantised {
+                rows: &scratch.groups,
+                columns,
+            }),
             epilogue,
         };
         run(&product, &mut out, precision);
@@ -145,14 +148,21 @@ impl Case {
             let high = values.iter().fold(0.0f32, |high, &v| high.max(v));
             (f64::from(low), f64::from(high))
         };
-        let (low, high) = spread(x);
-        let x_step = (high - low) / 255.0;
-        let (low, high) = spread(w);
-        let w_step = high.max(-low) / 127.0;
-        let error = |x: f32, w: f32| {
-            x_step * f64::from(w.abs()) + 0.5 * w_step * (f64::from(x.abs()) + x_step)
+        let of_group = |(x, w): (&[f32], &[f32])| {
+            let (low, high) = spread(x);
+            let x_step = (high - low) / 255.0;
+            let (low, high) = spread(w);
+            let w_step = high.max(-low) / 127.0;
+            let error = |x: f32, w: f32| {
+                x_step * f64::from(w.abs()) + 0.5 * w_step * (f64::from(x.abs()) + x_step)
+            };
+            x.iter().zip(w).map(|(&x, &w)| error(x, w)).sum::<f64>()
         };
-        1.01 * x.iter().zip(w).map(|(&x, &w)| error(x, w)).sum::<f64>()
+        1.01 * x
+            .chunks(GROUP)
+            .zip(w.chunks(GROUP))
+            .map(of_group)
+            .sum::<f64>()
     }
 }
 
@@ -225,7 +235,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn products_of_any_shape(rows in 0usize..70, inputs in 1usize..200, outputs in 1usize..130, seed in any::<u64>()) {
+    fn products_of_any_shape(rows in 0usize..70, inputs in 1usize..500, outputs in 1usize..130, seed in any::<u64>()) {
         let case = Case::new(rows, inputs, outputs, seed);
         case.check(Precision::F32, |_, _| 0.0);
         case.check(Precision::Bf16, |row, output| case.bf16_tolerance(row, output));
@@ -235,15 +245,19 @@ proptest! {
     /// With scales of 1, int8 gives integers, and they are the right ones.
     #[test]
     fn integers_are_exact(rows in 1usize..20, inputs in 2usize..300, outputs in 1usize..100, seed in any::<u64>()) {
+        // A group needs two inputs for its range.
+        let inputs = inputs + usize::from(inputs % GROUP == 1);
         let mut case = Case::new(rows, inputs, outputs, seed);
         let mut random = Random::new(seed);
         let mut draw = |low: i32, count: usize| low as f32 + random.below(count) as f32;
         case.x.iter_mut().for_each(|x| *x = draw(-100, 256));
         case.weights.iter_mut().for_each(|w| *w = draw(-127, 255));
-        for row in case.x.chunks_exact_mut(inputs) {
-            (row[0], row[1]) = (-100.0, 155.0);
+        for group in case.x.chunks_exact_mut(inputs).flat_map(|row| row.chunks_mut(GROUP)) {
+            (group[0], group[1]) = (-100.0, 155.0);
         }
-        case.weights.iter_mut().step_by(inputs).for_each(|w| *w = 127.0);
+        for group in case.weights.chunks_exact_mut(inputs).flat_map(|row| row.chunks_mut(GROUP)) {
+            group[0] = 127.0;
+        }
         let nothing = vec![0.0; outputs];
         let packed = PackedWeights::pack(&case.weights, outputs, inputs, Precision::Int8);
         for (kernel, run) in kernels(Precision::Int8) {
@@ -278,26 +292,20 @@ proptest! {
     }
 }
 
-/// One channel a hundred times the others takes most of the row's range; smoothed, it does not.
+/// One channel a hundred times the others takes most of its group's range, not of the row's.
 #[test]
-fn smoothing_rescues_rows_with_an_outlier_channel() {
-    let (rows, inputs, outputs) = (6, 256, 64);
+fn an_outlier_channel_spoils_its_own_group_only() {
+    let (rows, inputs, outputs) = (6, 4 * GROUP, 64);
     let mut case = Case::new(rows, inputs, outputs, 3);
-    case.x
-        .iter_mut()
-        .skip(5)
-        .step_by(inputs)
-        .for_each(|x| *x *= 100.0);
-    case.weights
-        .iter_mut()
-        .skip(5)
-        .step_by(inputs)
-        .for_each(|w| *w *= 0.1);
-    let mut smoothing = vec![1.0; inputs];
-    smoothing[5] = 30.0;
-    let error = |smoothing: Option<&[f32]>| -> f64 {
-        let (weights, int8) = (&case.weights, Precision::Int8);
-        let packed = PackedWeights::pack_smoothed(weights, outputs, inputs, int8, smoothing);
+    for row in case.x.chunks_exact_mut(inputs) {
+        row[5] *= 100.0;
+    }
+    // What the outlier itself adds is not the point.
+    for row in case.weights.chunks_exact_mut(inputs) {
+        row[5] = 0.0;
+    }
+    let error = |case: &Case| -> f64 {
+        let packed = PackedWeights::pack(&case.weights, outputs, inputs, Precision::Int8);
         let out = case.linear(&packed, Epilogue::Bias(&case.bias));
         let wrong = |at: usize| {
             let (row, output) = (at / outputs, at % outputs);
@@ -306,8 +314,19 @@ fn smoothing_rescues_rows_with_an_outlier_channel() {
         };
         (0..out.len()).map(wrong).sum::<f64>().sqrt()
     };
-    let (plain, smoothed) = (error(None), error(Some(&smoothing)));
-    assert!(smoothed < 0.6 * plain, "{smoothed} against {plain}");
+    let with_outlier = error(&case);
+    for row in case.x.chunks_exact_mut(inputs) {
+        // The same in all four groups, as if they were one.
+        (1..4).for_each(|group| row[5 + group * GROUP] = row[5]);
+    }
+    for row in case.weights.chunks_exact_mut(inputs) {
+        (1..4).for_each(|group| row[5 + group * GROUP] = 0.0);
+    }
+    let in_each_group = error(&case);
+    assert!(
+        with_outlier < 0.6 * in_each_group,
+        "{with_outlier} against {in_each_group}"
+    );
 }
 
 #[test]
@@ -345,7 +364,7 @@ fn packed_weights_take_what_their_precision_says() {
     let bytes = |precision| PackedWeights::pack(&weights, 96, 64, precision).bytes();
     assert_eq!(bytes(Precision::F32), 96 * 64 * 4);
     assert_eq!(bytes(Precision::Bf16), 96 * 64 * 2);
-    assert!(bytes(Precision::Int8) < 96 * 64 + 4 * (2 * 96 + 64) + 1);
+    assert_eq!(bytes(Precision::Int8), 96 * 64 + 4 * 2 * 96);
 }
 
 /// The kernels' GELU, through a layer of one weight.
