@@ -1,6 +1,6 @@
 //! The inner loops for AVX2: f32 (FMA) and int8 (AVX-VNNI). They read the panels of AVX-512: a tile
-//! is 4 rows × 24 outputs, half a panel, so that 12 sums, 3 weights and 1 activation fill the 16
-//! registers.
+//! is 6 rows × 16 outputs, a third of a panel, so that 12 sums, 2 weights and 2 activations fill the
+//! 16 registers.
 //!
 //! There is no int8 without VNNI: `vpmaddubsw` saturates with eight-bit weights and activations, and
 //! products widened to 16 bits that do not are as slow as f32.
@@ -17,11 +17,14 @@ use super::{Precision, Product, Quantised};
 /// 32-bit lanes of a register.
 const LANES: usize = 8;
 /// Registers of sums per row.
-const REGISTERS: usize = 3;
+const REGISTERS: usize = 2;
 /// Outputs of a tile.
 const COLUMNS: usize = REGISTERS * LANES;
 /// Rows of a tile.
-const ROWS: usize = 4;
+const ROWS: usize = 6;
+
+type Floats<const HEIGHT: usize> = [[__m256; REGISTERS]; HEIGHT];
+type Integers<const HEIGHT: usize> = [[__m256i; REGISTERS]; HEIGHT];
 
 /// Whether the kernel for `precision` runs here.
 pub(super) fn available(precision: Precision) -> bool {
@@ -59,7 +62,7 @@ pub(super) fn run(product: &Product<'_>, out: &mut [f32], precision: Precision) 
 }
 
 /// One block of rows with one panel. `$dot` adds a step's products of the broadcast activations
-/// `$x` and the weights `$w` to `$sum`; `$floats` adds a group's sums of a row, as f32, to those before.
+/// `$x` and the weights `$w` to `$sum`; `$floats` adds a group's sums, as f32, to those before.
 macro_rules! task {
     ($name:ident, $features:literal, $zero:expr, |$sum:ident, $x:ident, $w:ident| $dot:expr, $floats:ident) => {
         /// # Safety
@@ -80,7 +83,7 @@ macro_rules! task {
                 let steps = product.panels.steps();
                 let panel = product.panels.panel(column / WIDTH).as_ptr().cast::<u32>();
                 let words = product.words[row * steps..][..HEIGHT * steps].as_ptr();
-                let mut floats = [[0.0; COLUMNS]; HEIGHT];
+                let mut floats = [[_mm256_setzero_ps(); REGISTERS]; HEIGHT];
                 let together = product.steps_together();
                 for group in 0..steps.div_ceil(together) {
                     let mut sums = [[$zero; REGISTERS]; HEIGHT];
@@ -101,9 +104,7 @@ macro_rules! task {
                             }
                         }
                     }
-                    for (at, (floats, sums)) in floats.iter_mut().zip(sums).enumerate() {
-                        $floats(product, (row + at, column, group), floats, sums);
-                    }
+                    $floats(product, (row, column, group), &mut floats, sums);
                 }
                 for (at, floats) in floats.into_iter().enumerate() {
                     // SAFETY: the caller's word for `out`.
@@ -111,13 +112,15 @@ macro_rules! task {
                 }
             }
             for rows in tiles(rows, ROWS) {
-                for column in [panel * WIDTH, panel * WIDTH + COLUMNS] {
+                for column in (panel * WIDTH..(panel + 1) * WIDTH).step_by(COLUMNS) {
                     // SAFETY: the caller's word.
                     unsafe {
                         match rows.len() {
                             1 => tile::<1>(product, out, rows.start, column),
                             2 => tile::<2>(product, out, rows.start, column),
                             3 => tile::<3>(product, out, rows.start, column),
+                            4 => tile::<4>(product, out, rows.start, column),
+                            5 => tile::<5>(product, out, rows.start, column),
                             _ => tile::<ROWS>(product, out, rows.start, column),
                         }
                     }
@@ -151,34 +154,44 @@ task!(
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn already_floats(
+fn already_floats<const HEIGHT: usize>(
     _: &Product<'_>,
     _: (usize, usize, usize),
-    floats: &mut [f32; COLUMNS],
-    sums: [__m256; REGISTERS],
+    floats: &mut Floats<HEIGHT>,
+    sums: Floats<HEIGHT>,
 ) {
-    // They are the sums of all steps. SAFETY: both are the same bytes, and any bytes are floats.
-    *floats = unsafe { std::mem::transmute::<[__m256; REGISTERS], [f32; COLUMNS]>(sums) };
+    // They are the sums of all steps.
+    *floats = sums;
 }
 
 /// See [`super::quantise`].
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn dequantise(
+fn dequantise<const HEIGHT: usize>(
     product: &Product<'_>,
     (row, column, group): (usize, usize, usize),
-    floats: &mut [f32; COLUMNS],
-    sums: [__m256i; REGISTERS],
+    floats: &mut Floats<HEIGHT>,
+    sums: Integers<HEIGHT>,
 ) {
-    // SAFETY: both are the same bytes, and any bytes are integers.
-    let sums = unsafe { std::mem::transmute::<[__m256i; REGISTERS], [i32; COLUMNS]>(sums) };
     let Quantised { rows, columns } = product.quantised.expect("int8 comes with its scales");
     let of_column = &columns.panel(column / WIDTH)[group];
-    let RowGroup { scale, least } = rows[row * columns.groups() + group];
     let scales = &of_column.scales[column % WIDTH..][..COLUMNS];
     let totals = &of_column.sums[column % WIDTH..][..COLUMNS];
-    for (at, float) in floats.iter_mut().enumerate() {
-        *float += totals[at] * least + sums[at] as f32 * scales[at] * scale;
+    let groups = columns.groups();
+    for at in 0..REGISTERS {
+        // SAFETY: both slices are `COLUMNS` long.
+        let (scales, totals) = unsafe {
+            (
+                _mm256_loadu_ps(scales.as_ptr().add(at * LANES)),
+                _mm256_loadu_ps(totals.as_ptr().add(at * LANES)),
+            )
+        };
+        for (index, (floats, sums)) in floats.iter_mut().zip(&sums).enumerate() {
+            let RowGroup { scale, least } = rows[(row + index) * groups + group];
+            let float = _mm256_fmadd_ps(totals, _mm256_set1_ps(least), floats[at]);
+            let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[at]), scales);
+            floats[at] = _mm256_fmadd_ps(scaled, _mm256_set1_ps(scale), float);
+        }
     }
 }
 
@@ -193,8 +206,10 @@ unsafe fn finish(
     out: Shared,
     row: usize,
     column: usize,
-    mut sums: [f32; COLUMNS],
+    sums: [__m256; REGISTERS],
 ) {
+    // SAFETY: both are the same bytes, and any bytes are floats.
+    let mut sums: [f32; COLUMNS] = unsafe { std::mem::transmute(sums) };
     let outputs = product.plan.outputs;
     let count = outputs.saturating_sub(column).min(COLUMNS);
     if count == 0 {

@@ -3,7 +3,7 @@
 //!
 //! Weights are packed once, at load, into panels of 48 outputs in the order in which
 //! the inner loop reads them; a library that is handed a plain matrix packs it anew in every call.
-//! The inner loop holds a tile of 8 rows × 48 outputs in 24 of the 32 AVX-512 registers (4 × 24 in
+//! The inner loop holds a tile of 8 rows × 48 outputs in 24 of the 32 AVX-512 registers (6 × 16 in
 //! 12 of the 16 of AVX2) and runs over all inputs at once, so that the sums never go to memory. With
 //! the same tile and the same bytes per step, one instruction makes the difference between the
 //! precisions:
