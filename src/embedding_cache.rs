@@ -178,8 +178,14 @@ pub struct EmbeddingKey {
     pub layers: Vec<usize>,
 }
 
-/// Version of the forward pass.
-const VERSION: u32 = 1;
+/// Version of the forward pass in a precision.
+fn version(precision: Precision) -> u32 {
+    match precision {
+        Precision::F32 | Precision::Bf16 => 1,
+        // 1 had one scale a row and output.
+        Precision::Int8 => 2,
+    }
+}
 
 impl EmbeddingKey {
     /// The key of an encoder's vectors.
@@ -188,7 +194,7 @@ impl EmbeddingKey {
     /// If a layer lies above the encoder's last.
     pub fn new(encoder: &Encoder, layers: &LayerMix) -> Result<Self, EncoderError> {
         Ok(Self {
-            version: VERSION,
+            version: version(encoder.precision()),
             weights: match &encoder.identity().tuned {
                 Some(tuned) => format!("{} {tuned}", encoder.identity().sha256),
                 None => encoder.identity().sha256.clone(),

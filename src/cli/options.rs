@@ -38,8 +38,8 @@ pub struct Common {
     /// The Hugging Face cache [default: $HF_HUB_CACHE, $HF_HOME/hub or ~/.cache/huggingface/hub]
     #[arg(long, global = true, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
-    /// Numbers in which the encoder computes: auto (bf16 where the processor has it, else f32), f32,
-    /// bf16 or int8
+    /// Numbers in which the encoder computes: auto (the fastest that the processor has: int8, else
+    /// bf16, else f32), f32, bf16 or int8
     #[arg(long, global = true, value_name = "KIND", default_value = "auto", value_parser = parse_precision)]
     pub precision: Precision,
     /// Threads [default: one a core]

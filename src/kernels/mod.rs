@@ -61,15 +61,22 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The fastest in which nothing is lost that anyone can measure: bf16 where the CPU has it, else
-    /// f32.
+    /// The fastest of this CPU: int8, else bf16, else f32. No classifier is less accurate for it than
+    /// can be told from chance (`docs/results.md`).
     #[must_use]
     pub fn automatic() -> Self {
-        if Self::Bf16.available() {
-            Self::Bf16
-        } else {
-            Self::F32
-        }
+        Self::first_of([Self::Int8, Self::Bf16])
+    }
+
+    /// The fastest of this CPU that gradients can be computed in: bf16, else f32. Its noise is far
+    /// below that of a few texts.
+    pub(crate) fn for_gradients() -> Self {
+        Self::first_of([Self::Bf16, Self::F32])
+    }
+
+    fn first_of(wanted: [Self; 2]) -> Self {
+        let found = wanted.into_iter().find(|precision| precision.available());
+        found.unwrap_or(Self::F32)
     }
 
     /// The name on the command line and in files.

@@ -18,6 +18,7 @@ mod tuned;
 use super::transformer::Workspace;
 use super::weights::Weights;
 use super::{Encoder, EncoderError, pooling};
+use crate::kernels::Precision;
 use crate::matrix::Matrix;
 use crate::random::Random;
 use block::{Block, Tools, Trace};
@@ -146,7 +147,7 @@ impl Encoder {
     ) -> Result<(), EncoderError> {
         let mut tools = Tools {
             transformer: &self.transformer,
-            products: Products::new(training_precision()),
+            products: Products::new(Precision::for_gradients()),
         };
         let mut gradient = vec![0.0; blocks.first().map_or(0, |block| block.values.len())];
         let tasks = samplers.len();
@@ -273,11 +274,6 @@ fn forward(
         traces.push(trace);
     }
     (hidden, traces)
-}
-
-/// bf16 where the CPU has it: its noise is far below that of so few texts.
-fn training_precision() -> crate::kernels::Precision {
-    crate::kernels::Precision::automatic()
 }
 
 /// The first tokens and the last, which ends every text.
