@@ -60,6 +60,7 @@ mod softmax;
 pub mod start;
 pub mod support;
 pub mod suspects;
+pub mod threshold;
 pub mod tune;
 pub mod vectors;
 

@@ -13,6 +13,7 @@ use fewshot::head::{
     Averaging, HeadError, HeadKind, HeadOptions, LinearOptions, MlpOptions, Start as MlpStart,
 };
 use fewshot::prompt::Prompt;
+use fewshot::threshold::Threshold;
 use fewshot::tune::Tune;
 
 use super::failure::Failure;
@@ -362,9 +363,10 @@ pub struct Stream {
     /// jsonl, csv or table [default: jsonl, csv for an --output that ends in .csv]
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<OutputFormat>,
-    /// Give no label to a text whose best probability is below P
-    #[arg(long, allow_negative_numbers = true, value_name = "P", value_parser = parse_probability)]
-    pub threshold: Option<f32>,
+    /// Give no label to a text whose best probability is below P; auto finds the lowest P with which
+    /// 95 of 100 labels given should be right, judged by the texts so far (auto:0.9 for 90)
+    #[arg(long, allow_negative_numbers = true, value_name = "P|auto")]
+    pub threshold: Option<Threshold>,
     /// Name the N examples most similar to each text, with their labels and similarities (cosine,
     /// -1 to 1) [default without N: 3]
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "3", value_parser = parse_neighbours)]
@@ -378,13 +380,6 @@ fn parse_neighbours(text: &str) -> Result<usize, String> {
         _ => Err(format!(
             "`{text}` is no number of examples; an input goes before --explain, or behind --input"
         )),
-    }
-}
-
-fn parse_probability(text: &str) -> Result<f32, String> {
-    match text.parse::<f32>() {
-        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
-        _ => Err(format!("`{text}` is no probability between 0 and 1")),
     }
 }
 

@@ -10,6 +10,7 @@ use fewshot::encoder::{Encoder, EncoderIdentity};
 use fewshot::explain::{Explained, Explainer, Neighbour};
 use fewshot::hub::{HubError, HubOptions};
 use fewshot::saved::SavedClassifier;
+use fewshot::threshold::Abstention;
 use serde_json::{Map, Value, json};
 
 use super::context::Context;
@@ -93,7 +94,7 @@ pub fn label_texts(
     names: &FieldNames,
     context: &Context,
 ) -> Result<(), Failure> {
-    let labeller = Labeller::new(classifier, args)?;
+    let mut labeller = Labeller::new(classifier, args)?;
     if args.is_dialogue() {
         return labeller.ask();
     }
@@ -118,7 +119,7 @@ fn is_blank(record: &Record) -> bool {
 /// A classifier and what its answers are to hold.
 struct Labeller<'c> {
     classifier: &'c FewShotClassifier,
-    threshold: Option<f32>,
+    abstention: Option<Abstention>,
     /// What finds similar examples, and how many of them.
     explainer: Option<(Explainer<'c>, usize)>,
 }
@@ -131,7 +132,7 @@ impl<'c> Labeller<'c> {
         };
         Ok(Self {
             classifier,
-            threshold: args.threshold,
+            abstention: args.threshold.map(Abstention::new),
             explainer,
         })
     }
@@ -148,13 +149,23 @@ impl<'c> Labeller<'c> {
         Ok((predictions, Some(neighbours)))
     }
 
-    fn rows(&self, records: Vec<Record>, names: &FieldNames) -> Result<Rows, Failure> {
+    /// The probability below which one of these answers is no label.
+    fn threshold<'r>(&mut self, answers: impl Iterator<Item = &'r [f32]>) -> Option<f32> {
+        let best = answers.map(|row| row.iter().copied().fold(0.0, f32::max));
+        let abstention = self.abstention.as_mut();
+        abstention.map(|abstention| abstention.least(best))
+    }
+
+    fn rows(&mut self, records: Vec<Record>, names: &FieldNames) -> Result<Rows, Failure> {
         let texts: Vec<&str> = records.iter().map(|record| record.text.as_str()).collect();
         let (predictions, neighbours) = self.answers(&texts)?;
+        let answers = records.iter().zip(predictions.probabilities.iter_rows());
+        let answers = answers.filter(|(record, _)| !is_blank(record));
+        let threshold = self.threshold(answers.map(|(_, row)| row));
         let result = |(at, record): (usize, &Record)| {
             let row = predictions.probabilities.row(at);
             let blank = is_blank(record);
-            let mut result = decide(self.classifier, row, blank, self.threshold);
+            let mut result = decide(self.classifier, row, blank, threshold);
             if let Some(neighbours) = &neighbours {
                 // Nothing explains an answer that was not given.
                 let shown = neighbours[at].iter().filter(|_| !blank);
@@ -225,7 +236,7 @@ fn rounded(value: f32) -> Value {
 
 impl Labeller<'_> {
     /// Asks for texts on the terminal and answers each.
-    fn ask(&self) -> Result<(), Failure> {
+    fn ask(&mut self) -> Result<(), Failure> {
         let names = self.classifier.labels().names();
         let labels: Vec<_> = names.iter().map(|name| visible(name)).collect();
         output::note(&format!(
@@ -249,9 +260,10 @@ impl Labeller<'_> {
         }
     }
 
-    fn answer(&self, text: &str) -> Result<(), Failure> {
+    fn answer(&mut self, text: &str) -> Result<(), Failure> {
         let (predictions, neighbours) = self.answers(&[text])?;
-        let answer = self.answer_line(predictions.probabilities.row(0));
+        let threshold = self.threshold(predictions.probabilities.iter_rows());
+        let answer = self.answer_line(predictions.probabilities.row(0), threshold);
         let why: Vec<String> = neighbours
             .iter()
             .flatten()
@@ -261,15 +273,13 @@ impl Labeller<'_> {
         output::print(format!("{answer}\n{}", why.concat()).as_bytes())
     }
 
-    fn answer_line(&self, row: &[f32]) -> String {
+    fn answer_line(&self, row: &[f32], threshold: Option<f32>) -> String {
         let names = self.classifier.labels().names().iter();
         let mut ranked: Vec<(&String, f32)> = names.zip(row.iter().copied()).collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
         let say =
             |(label, probability): &(&String, f32)| format!("{} {probability:.2}", visible(label));
-        let sure = self
-            .threshold
-            .is_none_or(|threshold| ranked[0].1 >= threshold);
+        let sure = threshold.is_none_or(|threshold| ranked[0].1 >= threshold);
         let best = if sure {
             say(&ranked[0])
         } else {

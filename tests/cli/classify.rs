@@ -202,6 +202,30 @@ fn below_the_threshold_there_is_no_label() {
 }
 
 #[test]
+fn an_automatic_threshold_keeps_the_wanted_share() {
+    let folder = Folder::new();
+    let labelled = |share: &str| -> Vec<f64> {
+        let outcome = folder
+            .run(&format!("{LINEAR} new.txt --threshold auto:{share}"))
+            .ok();
+        let rows = outcome.rows();
+        assert!(rows.iter().all(|row| row["abstained"].is_boolean()));
+        let given = rows.iter().filter(|row| row["label"].is_string());
+        given
+            .map(|row| row["probability"].as_f64().unwrap())
+            .collect()
+    };
+    let mean = |given: &[f64]| given.iter().sum::<f64>() / given.len() as f64;
+    let all = labelled("0");
+    assert!(all.len() > 1 && labelled("1").is_empty());
+    // Just above the mean of all: the least sure ones must go.
+    let share = mean(&all) + 0.002;
+    let surest = labelled(&share.to_string());
+    assert!(!surest.is_empty() && surest.len() < all.len());
+    assert!(mean(&surest) >= share - 1e-3);
+}
+
+#[test]
 fn a_blank_text_gets_no_label_and_a_warning() {
     let folder = Folder::new();
     folder.write("new.txt", "the dog\n\n  \nmy money\n");

@@ -107,6 +107,10 @@ fn wrong_usage_exits_with_two() {
             "`2` is no probability between 0 and 1",
         ),
         ("classify --examples few.jsonl --threshold nan", "nan"),
+        (
+            "classify --examples few.jsonl --threshold auto:95",
+            "auto:0.9",
+        ),
         ("classify --examples few.jsonl --epochs -1", "--epochs"),
         (
             "classify --examples few.jsonl --learning-rate 0",
