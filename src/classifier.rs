@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::calibration::Calibration;
 use crate::data::{Dataset, Example, LabelSet};
-use crate::encoder::{Encoder, EncoderIdentity, LayerMix, Note, TuneProgress, TunedLayers};
+use crate::encoder::{
+    Encoder, EncoderIdentity, LayerMix, Note, TuneProgress, TunedLayers, deduplicate,
+};
 use crate::head::{HeadKind, HeadOptions};
+use crate::known::Known;
 use crate::lesson::{Embedded, Lesson};
 use crate::matrix::Matrix;
 use crate::softmax::argmax;
@@ -30,6 +33,10 @@ pub struct FitOptions {
     pub tune: Tune,
     /// The head and its training.
     pub head: HeadOptions,
+    /// Whether only labelled texts are learned from, so that [`FewShotClassifier::adapt`] changes
+    /// nothing; default false.
+    #[serde(default)]
+    pub inductive: bool,
     /// Of everything random; the same seed, data and machine give the same bytes. Default 42.
     pub seed: u64,
 }
@@ -45,6 +52,7 @@ impl Default for FitOptions {
             label_names: true,
             tune: Tune::Auto,
             head: HeadOptions::default(),
+            inductive: false,
             seed: 42,
         }
     }
@@ -54,6 +62,9 @@ impl Default for FitOptions {
 /// which the encoder has seen; the best temperature of texts that it has not seen lies near 1
 /// (`docs/tuning.md`).
 const TUNED_TEMPERATURE: f64 = 1.0;
+
+/// Texts without labels that a classifier best learns from, if there are as many: more hardly help.
+pub const UNLABELLED: usize = 512;
 
 /// A text classifier learned from a few examples.
 pub struct FewShotClassifier {
@@ -67,6 +78,8 @@ pub struct FewShotClassifier {
     suspects: Vec<Suspect>,
     timing: FitTiming,
     notes: Vec<Note>,
+    /// What was embedded before it was to be classified.
+    known: Known,
 }
 
 /// What an encoder was tuned on before a fit.
@@ -167,6 +180,7 @@ impl FewShotClassifier {
             suspects,
             timing: clock.timing,
             notes: embedded.notes,
+            known: Known::default(),
         })
     }
 
@@ -190,6 +204,26 @@ impl FewShotClassifier {
         Self::fit_on(encoder, dataset, &self.options, seen, watch)
     }
 
+    /// Goes on learning from texts that nobody labelled, such as those that are to be classified next;
+    /// their vectors are kept, so that to classify them then costs nothing. Says whether anything
+    /// changed: not with [`FitOptions::inductive`], nor where [`VectorClassifier::adapt`] cannot.
+    ///
+    /// # Errors
+    /// If the encoder gives NaN or infinite values.
+    pub fn adapt<S: AsRef<str>>(&mut self, texts: &[S]) -> Result<bool> {
+        if self.options.inductive || !self.vectors.can_adapt(&self.options.head) {
+            return Ok(false);
+        }
+        let texts: Vec<&str> = deduplicate(texts).0;
+        let encoded = self.encoder.encode(&texts, &self.layers)?;
+        let options = &self.options;
+        let changed = self
+            .vectors
+            .adapt(&encoded.vectors, &options.head, options.seed)?;
+        self.known = Known::new(&texts, encoded);
+        Ok(changed)
+    }
+
     pub(crate) fn from_parts(
         encoder: Arc<Encoder>,
         layers: LayerMix,
@@ -197,7 +231,7 @@ impl FewShotClassifier {
         options: FitOptions,
         examples: Vec<Example>,
     ) -> Self {
-        let (example_vectors, suspects, timing, notes) = Default::default();
+        let (example_vectors, suspects, timing, notes, known) = Default::default();
         Self {
             encoder,
             layers,
@@ -208,6 +242,7 @@ impl FewShotClassifier {
             suspects,
             timing,
             notes,
+            known,
         }
     }
 
@@ -286,7 +321,7 @@ impl FewShotClassifier {
         &self,
         texts: &[S],
     ) -> Result<(Predictions, Matrix)> {
-        let encoded = self.encoder.encode(texts, &self.layers)?;
+        let encoded = self.known.or_encode(texts, &self.encoder, &self.layers)?;
         let probabilities = self.vectors.predict_proba(&encoded.vectors)?;
         let notes = encoded.notes;
         let predictions = Predictions {
@@ -310,8 +345,6 @@ impl FewShotClassifier {
     }
 }
 
-/// The suspects among the examples; `frozen` are their vectors by the untuned encoder, if they are
-/// there already.
 /// Times one part of a fit after the other.
 struct Clock {
     last: Instant,

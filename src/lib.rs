@@ -48,6 +48,7 @@ pub mod head;
 pub mod hub;
 #[doc(hidden)]
 pub mod kernels;
+mod known;
 mod lesson;
 mod matmul;
 pub mod matrix;
@@ -62,6 +63,7 @@ pub mod support;
 pub mod suspects;
 pub mod threshold;
 pub mod tune;
+mod unlabelled;
 pub mod vectors;
 
 pub use calibration::Calibration;

@@ -8,6 +8,7 @@ use crate::head::{Head, HeadError, HeadKind, HeadOptions};
 use crate::matrix::Matrix;
 use crate::softmax::{argmax, mean_loss, probabilities};
 use crate::support::Support;
+use crate::unlabelled::{self, Adapted};
 
 /// A head with what stands before it, centring and scaling to length 1, and behind it, the
 /// temperature.
@@ -18,6 +19,8 @@ pub struct VectorClassifier {
     pub(crate) centre: Vec<f32>,
     pub(crate) head: Box<dyn Head>,
     pub(crate) calibration: Calibration,
+    /// What it was fitted on; none if it was loaded.
+    pub(crate) support: Option<Support>,
 }
 
 impl VectorClassifier {
@@ -57,7 +60,40 @@ impl VectorClassifier {
             centre,
             head,
             calibration,
+            support: Some(support),
         })
+    }
+
+    /// Whether [`adapt`](Self::adapt) can change anything.
+    pub(crate) fn can_adapt(&self, options: &HeadOptions) -> bool {
+        self.support.is_some() && options.learns_from_guesses()
+    }
+
+    /// Goes on learning from vectors without labels, `[texts, width]`, such as those that are to be
+    /// classified; `options` and `seed` are those of the fit. Says whether anything changed: a head
+    /// that is neither logistic regression nor started as it cannot learn so, and a loaded classifier
+    /// has lost its examples' vectors.
+    ///
+    /// # Errors
+    /// If the width is another than at the fit.
+    pub fn adapt(
+        &mut self,
+        vectors: &Matrix,
+        options: &HeadOptions,
+        seed: u64,
+    ) -> Result<bool, HeadError> {
+        let Some(support) = &self.support else {
+            return Ok(false);
+        };
+        let (features, temperature) = (self.features(vectors)?, self.calibration.temperature);
+        let adapted =
+            unlabelled::adapt(&*self.head, temperature, support, &features, options, seed)?;
+        let changed = adapted.is_some();
+        if let Some(Adapted { head, temperature }) = adapted {
+            self.head = head;
+            self.calibration.temperature = temperature;
+        }
+        Ok(changed)
     }
 
     /// The class names, in the order of the probabilities.
@@ -97,14 +133,19 @@ impl VectorClassifier {
     /// # Errors
     /// If the width is another than at the fit.
     pub fn predict_proba(&self, vectors: &Matrix) -> Result<Matrix, HeadError> {
+        let logits = self.head.logits(&self.features(vectors)?)?;
+        Ok(probabilities(&logits, self.calibration.temperature))
+    }
+
+    /// Vectors as the head sees them.
+    fn features(&self, vectors: &Matrix) -> Result<Matrix, HeadError> {
         if vectors.columns() != self.width() {
             return Err(HeadError::Width {
                 expected: self.width(),
                 found: vectors.columns(),
             });
         }
-        let logits = self.head.logits(&vectors.centred(&self.centre))?;
-        Ok(probabilities(&logits, self.calibration.temperature))
+        Ok(vectors.centred(&self.centre))
     }
 
     /// The most probable class of each vector; the lowest index of equals.

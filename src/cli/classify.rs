@@ -10,6 +10,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::options::{Examples, Fit, Stream};
 use super::progress::TuningBar;
+use super::unlabelled::{self, Unlabelled};
 use super::{output, predict, stream};
 
 /// Learn from a few labelled examples and label texts with them.
@@ -28,12 +29,16 @@ pub struct Args {
     stream: Stream,
     #[command(flatten)]
     fit: Fit,
+    #[command(flatten)]
+    unlabelled: Unlabelled,
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let names = args.examples.fields.names();
     stream::check(&args.stream, &names, &args.examples.examples)?;
-    let classifier = fit(&args.examples, &args.fit, context)?;
+    let texts = args.unlabelled.read_with(&args.stream, &names)?;
+    let mut classifier = fit(&args.examples, &args.fit, context)?;
+    unlabelled::learn(&mut classifier, &texts, context)?;
     predict::label_texts(&classifier, &args.stream, &names, context)
 }
 

@@ -11,9 +11,13 @@ use serde_json::json;
 use super::context::Context;
 use super::failure::Failure;
 use super::options::{Examples, Fit};
+use super::unlabelled::{self, first_texts};
 use super::{classify, output, predict};
 
 /// Learn from a few examples, or load a classifier, and report how well it labels a test set.
+///
+/// The test texts are learned from without their labels, as `fewshot classify` does with the texts that
+/// it is given, unless --inductive is there.
 ///
 /// Every figure comes with a 95 % bootstrap interval over the test texts.
 #[derive(clap::Args)]
@@ -47,10 +51,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         .iter()
         .filter(odd)
         .for_each(|warning| output::warning(&warning.to_string()));
-    let classifier = match &args.classifier {
+    let mut classifier = match &args.classifier {
         Some(dir) => predict::load(dir, context)?,
         None => classify::fit(&args.examples, &args.fit, context)?,
     };
+    // As `classify` does with the texts that it is given.
+    let texts = test.examples().iter().map(|e| e.text.clone()).collect();
+    unlabelled::learn(&mut classifier, &first_texts(texts), context)?;
     let report = evaluate(&classifier, &test, context)?;
     if args.json {
         return output::print_json(&document(&classifier, &report, context)?);

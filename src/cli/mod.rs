@@ -21,6 +21,7 @@ mod simulate;
 mod stream;
 mod tasks;
 mod train;
+mod unlabelled;
 mod vector_file;
 
 use std::process::ExitCode;

@@ -218,6 +218,10 @@ pub struct Fit {
     /// (their mean)
     #[arg(long, value_name = "KIND", default_value = "reptile", value_parser = parse_averaging)]
     pub averaging: Averaging,
+    /// Learn from the labelled texts only, not also from those that are to be classified: an answer
+    /// then does not depend on the other texts
+    #[arg(long)]
+    pub inductive: bool,
     /// Step of AdamW [default: 0.0003]
     #[arg(long, allow_negative_numbers = true, value_name = "X")]
     pub learning_rate: Option<f64>,
@@ -301,6 +305,7 @@ impl Fit {
             label_names: !self.no_label_names && examples.is_none_or(|e| e.prompt.is_empty()),
             tune: self.tune.unwrap_or(tune),
             head,
+            inductive: self.inductive,
             seed,
         })
     }

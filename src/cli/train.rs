@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::interrupt::Polite;
 use super::options::{Examples, Fit};
 use super::progress::TuningBar;
+use super::unlabelled::{self, Unlabelled};
 use super::{output, predict};
 
 /// Learn from a few labelled examples and save the classifier.
@@ -39,6 +40,8 @@ pub struct Args {
     no_examples: bool,
     #[command(flatten)]
     fit: Fit,
+    #[command(flatten)]
+    unlabelled: Unlabelled,
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
@@ -54,10 +57,12 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     // Before the work, so that nobody waits for a refusal.
     fewshot::saved::check_free(output, overwrite)?;
-    let classifier = match &args.from {
+    let texts = args.unlabelled.read(&args.examples.fields.names())?;
+    let mut classifier = match &args.from {
         Some(from) => continued(from, &args.examples, context)?,
         None => classify::fit(&args.examples, &args.fit, context)?,
     };
+    unlabelled::learn(&mut classifier, &texts, context)?;
     // A classifier that is half replaced would be lost.
     let _polite = Polite::new();
     classifier.save(output, options)?;

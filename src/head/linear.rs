@@ -59,13 +59,22 @@ impl Linear {
     /// Fits; deterministic, no randomness.
     #[must_use]
     pub fn fit(support: &Support, options: &LinearOptions) -> Self {
-        let (features, ways) = (support.features(), support.ways());
-        let problem = Problem::new(support, options.strength);
-        let parameters = minimise(&problem, options.max_steps);
-        let (weight, bias) = parameters.split_at(ways * features.columns());
+        Self::solve(&Problem::new(support, options.strength), options)
+    }
+
+    /// Fits the support set and guesses together.
+    pub(crate) fn fit_with(support: &Support, guesses: &Guesses, options: &LinearOptions) -> Self {
+        let mut problem = Problem::new(support, options.strength);
+        problem.add(guesses);
+        Self::solve(&problem, options)
+    }
+
+    fn solve(problem: &Problem, options: &LinearOptions) -> Self {
+        let parameters = minimise(problem, options.max_steps);
+        let (weight, bias) = parameters.split_at(problem.ways * problem.width);
         let weight = weight.iter().map(|&value| value as f32).collect();
         Self {
-            weight: Matrix::from_values(features.columns(), weight).unwrap_or_default(),
+            weight: Matrix::from_values(problem.width, weight).unwrap_or_default(),
             bias: bias.iter().map(|&value| value as f32).collect(),
         }
     }
@@ -131,30 +140,50 @@ impl Head for Linear {
     }
 }
 
+/// Features without labels and what their classes may be.
+pub(crate) struct Guesses<'a> {
+    /// `[rows, width]`.
+    pub features: &'a Matrix,
+    /// `[rows, ways]`; each row sums to 1.
+    pub probabilities: &'a Matrix,
+    /// What a row counts beside one that a person labelled.
+    pub weight: f64,
+}
+
 /// The loss and its gradient. Parameters lie as W, row after row, then b.
-struct Problem<'a> {
+struct Problem {
     features: Vec<f64>,
-    classes: &'a [usize],
+    /// `[rows, ways]`: what each row says for each class. Its sum is the row's weight.
+    targets: Vec<f64>,
     width: usize,
     ways: usize,
     penalty: f64,
 }
 
-impl<'a> Problem<'a> {
-    fn new(support: &'a Support, strength: f64) -> Self {
-        let features = support.features();
-        let values = features
-            .values()
-            .iter()
-            .map(|&value| f64::from(value))
-            .collect();
+impl Problem {
+    fn new(support: &Support, strength: f64) -> Self {
+        let (features, ways) = (support.features(), support.ways());
+        let values = features.values().iter().map(|&value| f64::from(value));
+        let mut targets = vec![0.0; features.rows() * ways];
+        for (row, &class) in targets.chunks_exact_mut(ways).zip(support.classes()) {
+            row[class] = 1.0;
+        }
         Self {
-            features: values,
-            classes: support.classes(),
+            features: values.collect(),
+            targets,
             width: features.columns(),
-            ways: support.ways(),
+            ways,
             penalty: 1.0 / strength,
         }
+    }
+
+    fn add(&mut self, guesses: &Guesses) {
+        let features = guesses.features.values().iter();
+        self.features
+            .extend(features.map(|&value| f64::from(value)));
+        let shares = guesses.probabilities.values().iter();
+        let weighted = shares.map(|&share| guesses.weight * f64::from(share));
+        self.targets.extend(weighted);
     }
 
     fn len(&self) -> usize {
@@ -164,7 +193,7 @@ impl<'a> Problem<'a> {
     fn evaluate(&self, parameters: &[f64], gradient: &mut [f64]) -> f64 {
         let (weight, bias) = parameters.split_at(self.ways * self.width);
         let x = View::dense(&self.features, self.width);
-        let mut errors = vec![0.0; self.classes.len() * self.ways];
+        let mut errors = vec![0.0; self.targets.len()];
         matmul(
             &mut errors,
             self.ways,
@@ -173,13 +202,16 @@ impl<'a> Problem<'a> {
             Threads::All,
         );
         let mut loss = 0.0;
-        for (row, &class) in errors.chunks_exact_mut(self.ways).zip(self.classes) {
+        let targets = self.targets.chunks_exact(self.ways);
+        for (row, targets) in errors.chunks_exact_mut(self.ways).zip(targets) {
             row.iter_mut()
                 .zip(bias)
                 .for_each(|(logit, bias)| *logit += bias);
-            let own = row[class];
-            loss += softmax_f64(row) - own;
-            row[class] -= 1.0;
+            let (own, weight) = (dot(row, targets), targets.iter().sum::<f64>());
+            loss += weight * softmax_f64(row) - own;
+            for (error, target) in row.iter_mut().zip(targets) {
+                *error = weight * *error - target;
+            }
         }
         let (weight_gradient, bias_gradient) = gradient.split_at_mut(weight.len());
         matmul(
@@ -380,6 +412,29 @@ mod tests {
             let slope = (loss(1e-5) - loss(-1e-5)) / 2e-5;
             assert!((slope - gradient[index]).abs() < 1e-6, "parameter {index}");
         }
+    }
+
+    /// Two halves of a label are a label, and a guess of weight 0 is nothing.
+    #[test]
+    fn guesses_count_by_their_weight() {
+        let support = random_support(5, 12, 4, 3);
+        let options = LinearOptions::default();
+        let mut probabilities = Matrix::zeros(1, 3);
+        probabilities.row_mut(0)[1] = 1.0;
+        let features = support.features().select(&[0]);
+        let with = |weight| {
+            let guesses = Guesses {
+                features: &features,
+                probabilities: &probabilities,
+                weight,
+            };
+            Linear::fit_with(&support, &guesses, &options).weight
+        };
+        assert_eq!(with(0.0), Linear::fit(&support, &options).weight);
+        let labelled = support.with_prior(&features, &[1]);
+        let (guessed, labelled) = (with(1.0), Linear::fit(&labelled, &options).weight);
+        assert_eq!(guessed, labelled);
+        assert_ne!(guessed, with(0.5));
     }
 
     #[test]

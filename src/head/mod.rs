@@ -13,6 +13,7 @@ use std::str::FromStr;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use linear::Guesses;
 pub use linear::{Linear, LinearOptions};
 pub use mlp::{Averaging, Mlp, MlpOptions, Start};
 pub use prototype::Prototype;
@@ -139,6 +140,35 @@ impl HeadOptions {
             HeadKind::Linear => Box::new(Linear::fit(support, &self.linear)),
             HeadKind::Prototype => Box::new(Prototype::fit(support)),
             HeadKind::Mlp => Box::new(Mlp::fit(support, self, seed)?),
+        })
+    }
+}
+
+impl HeadOptions {
+    /// Whether there are heads for [`fit_with`](Self::fit_with): logistic regression, and the
+    /// perceptron that starts as it.
+    pub(crate) fn learns_from_guesses(&self) -> bool {
+        match self.kind {
+            HeadKind::Linear => true,
+            HeadKind::Mlp => self.mlp.start == Start::Linear,
+            HeadKind::Prototype => false,
+        }
+    }
+
+    /// Fits the support set and guesses together; a perceptron computes what logistic regression does.
+    pub(crate) fn fit_with(
+        &self,
+        support: &Support,
+        guesses: &Guesses,
+        seed: u64,
+    ) -> Result<Option<Box<dyn Head>>, HeadError> {
+        let linear = || Linear::fit_with(support, guesses, &self.linear);
+        Ok(match self.kind {
+            HeadKind::Linear => Some(Box::new(linear())),
+            HeadKind::Mlp if self.mlp.start == Start::Linear => {
+                Some(Box::new(Mlp::carrying(&linear(), seed)?))
+            }
+            HeadKind::Mlp | HeadKind::Prototype => None,
         })
     }
 }

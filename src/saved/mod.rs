@@ -355,6 +355,7 @@ fn vector_classifier(
         centre,
         head,
         calibration: manifest.calibration,
+        support: None,
     })
 }
 

@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fewshot::classifier::UNLABELLED;
 use fewshot::data::{Dataset, Example, LabelSet};
 use fewshot::encoder::{Encoder, LayerMix};
 use fewshot::matrix::Matrix;
@@ -200,7 +201,16 @@ impl Trial<'_> {
         test: &Matrix,
     ) -> Result<Outcome, Failure> {
         let start = Instant::now();
-        let classifier = self.fit(dataset, draw, vectors)?;
+        let mut classifier = self.fit(dataset, draw, vectors)?;
+        let options = &self.config.options;
+        if !options.inductive {
+            let first: Vec<usize> = (0..test.rows().min(UNLABELLED)).collect();
+            classifier.adapt(
+                &test.select(&first),
+                &options.head,
+                options.seed.wrapping_add(draw),
+            )?;
+        }
         let fit = start.elapsed();
         let start = Instant::now();
         let probabilities = classifier.predict_proba(test)?;
@@ -220,7 +230,7 @@ impl Trial<'_> {
             Some(start) => start.adapted(self.encoder, dataset, &options)?.0,
             None => Arc::clone(self.encoder),
         };
-        let classifier = FewShotClassifier::fit(encoder, dataset, &options)?;
+        let mut classifier = FewShotClassifier::fit(encoder, dataset, &options)?;
         let fit = begin.elapsed();
         let texts: Vec<&str> = self
             .test
@@ -229,6 +239,7 @@ impl Trial<'_> {
             .map(|e| e.text.as_str())
             .collect();
         let start = Instant::now();
+        classifier.adapt(&texts[..texts.len().min(UNLABELLED)])?;
         let probabilities = classifier.predict_proba(&texts)?.probabilities;
         let predict = start.elapsed();
         Ok(self.outcome(&probabilities, classifier.labels(), [fit, predict]))

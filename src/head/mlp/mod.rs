@@ -20,12 +20,13 @@ use candle_nn::Module;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Head, HeadError, HeadKind, HeadOptions, Tensors, check_range, check_width, saved, to_matrix,
-    to_tensor,
+    Head, HeadError, HeadKind, HeadOptions, Linear, Tensors, check_range, check_width, saved,
+    to_matrix, to_tensor,
 };
 use crate::matrix::Matrix;
 use crate::support::Support;
 use choice::choose_length;
+use start::{Dense, carry};
 use training::Training;
 
 pub use episodes::Averaging;
@@ -155,6 +156,22 @@ impl Mlp {
         }
     }
 
+    /// One that computes what `linear` computes.
+    pub(super) fn carrying(linear: &Linear, seed: u64) -> Result<Self, HeadError> {
+        let layer = |dense: Dense| {
+            let (weight, bias) = dense.into_variables()?;
+            Ok(candle_nn::Linear::new(
+                weight.as_tensor().detach(),
+                Some(bias.as_tensor().detach()),
+            ))
+        };
+        let layers = carry(linear, seed).into_iter().map(layer);
+        Ok(Self {
+            layers: layers.collect::<Result<_, HeadError>>()?,
+            ways: linear.bias().len(),
+        })
+    }
+
     pub(super) fn from_tensors(
         tensors: &Tensors,
         width: usize,
@@ -243,7 +260,6 @@ impl Mlp {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Linear;
     use super::training::summed_loss;
     use super::*;
     use crate::random::Random;

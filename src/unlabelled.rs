@@ -1,0 +1,188 @@
+//! Learning from texts that nobody labelled, such as those that are to be classified.
+//!
+//! The head guesses probabilities for them, is fitted on the support set and the guesses together, and
+//! guesses again: logistic regression by classification EM with soft classes. The guesses weigh little
+//! beside the support set, and no share of the classes is assumed.
+//!
+//! # Source
+//! Amini & Gallinari 2002, "Semi-supervised logistic regression"; Nigam et al. 2000, "Text classification
+//! from labeled and unlabeled documents using EM", section 5.3.2 (the weight of the unlabelled). Rounds
+//! and weights were chosen on the training parts of fifteen public sets (`docs/results.md`).
+
+use crate::head::{Guesses, Head, HeadError, HeadOptions};
+use crate::matrix::Matrix;
+use crate::softmax::probabilities;
+use crate::support::Support;
+
+/// How often guesses are made and learned from.
+const ROUNDS: usize = 3;
+/// What all guesses together count beside the support set.
+const SHARE: f64 = 0.5;
+/// What one guess counts at most beside an example, however few there are.
+const MOST: f64 = 0.1;
+
+/// A head that has learned from guesses too, and its temperature.
+pub(crate) struct Adapted {
+    pub head: Box<dyn Head>,
+    pub temperature: f64,
+}
+
+/// Fits `head` anew with guesses for `features`, `[texts, width]`; none if this kind of head cannot, or
+/// there are no texts. The temperature keeps the mean probability of the most probable class as it
+/// was: to have learned from its own guesses makes a head no surer.
+///
+/// # Errors
+/// As [`HeadOptions::fit`].
+pub(crate) fn adapt(
+    head: &dyn Head,
+    temperature: f64,
+    support: &Support,
+    features: &Matrix,
+    options: &HeadOptions,
+    seed: u64,
+) -> Result<Option<Adapted>, HeadError> {
+    if features.rows() == 0 {
+        return Ok(None);
+    }
+    let rows = support.features().rows() as f64;
+    let weight = (SHARE * rows / features.rows() as f64).min(MOST);
+    let mut guessed = probabilities(&head.logits(features)?, temperature);
+    let confidence = mean_best(&guessed);
+    let mut adapted = None;
+    for _ in 0..ROUNDS {
+        let guesses = Guesses {
+            features,
+            probabilities: &guessed,
+            weight,
+        };
+        let Some(head) = options.fit_with(support, &guesses, seed)? else {
+            return Ok(None);
+        };
+        let logits = head.logits(features)?;
+        let temperature = temperature_for(&logits, confidence);
+        guessed = probabilities(&logits, temperature);
+        adapted = Some(Adapted { head, temperature });
+    }
+    Ok(adapted)
+}
+
+/// The mean probability of the most probable class.
+fn mean_best(probabilities: &Matrix) -> f64 {
+    let best = |row: &[f32]| f64::from(row.iter().copied().fold(0.0, f32::max));
+    probabilities.iter_rows().map(best).sum::<f64>() / probabilities.rows() as f64
+}
+
+/// Range of ln(temperature).
+const RANGE: f64 = 4.0;
+
+/// The temperature that gives this mean of the best probabilities, which falls as it rises: by
+/// bisection.
+fn temperature_for(logits: &Matrix, confidence: f64) -> f64 {
+    let (mut from, mut to) = (-RANGE, RANGE);
+    while to - from > 1e-4 {
+        let middle = f64::midpoint(from, to);
+        if mean_best(&probabilities(logits, middle.exp())) > confidence {
+            from = middle;
+        } else {
+            to = middle;
+        }
+    }
+    f64::midpoint(from, to).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::head::{HeadKind, MlpOptions, Start};
+    use crate::random::Random;
+    use crate::softmax::argmax;
+
+    /// Two long clouds side by side; what tells them apart is narrow, and two examples of each lie where
+    /// the long direction misleads.
+    struct Clouds {
+        support: Support,
+        features: Matrix,
+        truth: Vec<usize>,
+    }
+
+    fn clouds(seed: u64) -> Clouds {
+        let mut random = Random::new(seed);
+        let truth: Vec<usize> = (0..400).map(|row| row % 2).collect();
+        let mut point = |&class: &usize| {
+            let side = if class == 0 { -1.0 } else { 1.0 };
+            let values = [side + 0.3 * random.normal(), 1.2 * random.normal()];
+            let length = values[0].hypot(values[1]);
+            values.map(|value| value / length)
+        };
+        let rows: Vec<[f32; 2]> = truth.iter().map(&mut point).collect();
+        let examples = Matrix::from_rows(&[[-0.7f32, -0.7], [0.7, 0.7]]).expect("rows");
+        Clouds {
+            support: Support::new(examples, vec![0, 1], 2).expect("complete"),
+            features: Matrix::from_rows(&rows).expect("rows"),
+            truth,
+        }
+    }
+
+    fn accuracy(head: &dyn Head, clouds: &Clouds) -> f64 {
+        let logits = head.logits(&clouds.features).expect("same width");
+        let right = logits.iter_rows().zip(&clouds.truth);
+        right.filter(|(row, truth)| argmax(row) == **truth).count() as f64 / 400.0
+    }
+
+    fn options(kind: HeadKind) -> HeadOptions {
+        HeadOptions {
+            kind,
+            ..HeadOptions::default()
+        }
+    }
+
+    #[test]
+    fn clouds_without_labels_correct_a_head() {
+        for kind in [HeadKind::Linear, HeadKind::Mlp] {
+            let clouds = clouds(1);
+            let options = options(kind);
+            let head = options.fit(&clouds.support, 1).expect("fits");
+            let before = accuracy(&*head, &clouds);
+            let adapted = adapt(&*head, 0.5, &clouds.support, &clouds.features, &options, 1);
+            let adapted = adapted.expect("fits").expect("this kind can");
+            let after = accuracy(&*adapted.head, &clouds);
+            assert!(after > before, "{kind:?}: {after} after {before}");
+            assert_eq!(adapted.head.kind(), kind);
+            // No surer than before.
+            let confidence = |head: &dyn Head, temperature| {
+                mean_best(&probabilities(
+                    &head.logits(&clouds.features).expect("width"),
+                    temperature,
+                ))
+            };
+            let (old, new) = (
+                confidence(&*head, 0.5),
+                confidence(&*adapted.head, adapted.temperature),
+            );
+            assert!((old - new).abs() < 1e-3, "{old} {new}");
+        }
+    }
+
+    #[test]
+    fn other_heads_and_no_texts_change_nothing() {
+        let clouds = clouds(2);
+        let adapt = |options: &HeadOptions, features: &Matrix| {
+            let head = options.fit(&clouds.support, 1).expect("fits");
+            adapt(&*head, 1.0, &clouds.support, features, options, 1)
+                .expect("fits")
+                .is_some()
+        };
+        let random = HeadOptions {
+            mlp: MlpOptions {
+                start: Start::Random,
+                epochs: 1,
+                ..MlpOptions::default()
+            },
+            ..HeadOptions::default()
+        };
+        assert!(!adapt(&options(HeadKind::Prototype), &clouds.features));
+        assert!(!adapt(&random, &clouds.features));
+        assert!(!adapt(&options(HeadKind::Linear), &Matrix::zeros(0, 2)));
+        assert!(adapt(&options(HeadKind::Linear), &clouds.features));
+    }
+}
