@@ -14,8 +14,13 @@ use crate::matrix::Matrix;
 use crate::softmax::probabilities;
 use crate::support::Support;
 
+/// Fewer texts say too little.
+const LEAST: usize = 50;
 /// How often guesses are made and learned from.
 const ROUNDS: usize = 3;
+/// Guesses are made at the temperature over this: nearer to a decision than they are honest, since what
+/// is learned from a guess of one half is one half.
+const SHARPNESS: f64 = 2.0;
 /// What all guesses together count beside the support set.
 const SHARE: f64 = 0.5;
 /// What one guess counts at most beside an example, however few there are.
@@ -28,7 +33,7 @@ pub(crate) struct Adapted {
 }
 
 /// Fits `head` anew with guesses for `features`, `[texts, width]`; none if this kind of head cannot, or
-/// there are no texts. The temperature keeps the mean probability of the most probable class as it
+/// there are fewer than 50 texts. The temperature keeps the mean probability of the most probable class as it
 /// was: to have learned from its own guesses makes a head no surer.
 ///
 /// # Errors
@@ -41,13 +46,14 @@ pub(crate) fn adapt(
     options: &HeadOptions,
     seed: u64,
 ) -> Result<Option<Adapted>, HeadError> {
-    if features.rows() == 0 {
+    if features.rows() < LEAST {
         return Ok(None);
     }
     let rows = support.features().rows() as f64;
     let weight = (SHARE * rows / features.rows() as f64).min(MOST);
-    let mut guessed = probabilities(&head.logits(features)?, temperature);
-    let confidence = mean_best(&guessed);
+    let logits = head.logits(features)?;
+    let confidence = mean_best(&probabilities(&logits, temperature));
+    let mut guessed = probabilities(&logits, temperature / SHARPNESS);
     let mut adapted = None;
     for _ in 0..ROUNDS {
         let guesses = Guesses {
@@ -60,7 +66,7 @@ pub(crate) fn adapt(
         };
         let logits = head.logits(features)?;
         let temperature = temperature_for(&logits, confidence);
-        guessed = probabilities(&logits, temperature);
+        guessed = probabilities(&logits, temperature / SHARPNESS);
         adapted = Some(Adapted { head, temperature });
     }
     Ok(adapted)
@@ -164,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn other_heads_and_no_texts_change_nothing() {
+    fn other_heads_and_few_texts_change_nothing() {
         let clouds = clouds(2);
         let adapt = |options: &HeadOptions, features: &Matrix| {
             let head = options.fit(&clouds.support, 1).expect("fits");
@@ -182,7 +188,10 @@ mod tests {
         };
         assert!(!adapt(&options(HeadKind::Prototype), &clouds.features));
         assert!(!adapt(&random, &clouds.features));
-        assert!(!adapt(&options(HeadKind::Linear), &Matrix::zeros(0, 2)));
+        for few in [0, LEAST - 1] {
+            let few = clouds.features.select(&(0..few).collect::<Vec<_>>());
+            assert!(!adapt(&options(HeadKind::Linear), &few));
+        }
         assert!(adapt(&options(HeadKind::Linear), &clouds.features));
     }
 }

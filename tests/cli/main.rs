@@ -20,3 +20,4 @@ mod support;
 mod terminal;
 mod train_predict;
 mod tune;
+mod unlabelled;
