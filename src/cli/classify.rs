@@ -36,7 +36,10 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let names = args.examples.fields.names();
     stream::check(&args.stream, &names, &args.examples.examples)?;
-    let texts = args.unlabelled.read_with(&args.stream, &names)?;
+    let texts = match args.fit.inductive {
+        true => Vec::new(),
+        false => args.unlabelled.read_with(&args.stream, &names)?,
+    };
     let mut classifier = fit(&args.examples, &args.fit, context)?;
     unlabelled::learn(&mut classifier, &texts, context)?;
     predict::label_texts(&classifier, &args.stream, &names, context)

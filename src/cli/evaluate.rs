@@ -56,8 +56,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         None => classify::fit(&args.examples, &args.fit, context)?,
     };
     // As `classify` does with the texts that it is given.
-    let texts = test.examples().iter().map(|e| e.text.clone()).collect();
-    unlabelled::learn(&mut classifier, &first_texts(texts), context)?;
+    let texts = first_texts(test.examples().iter().map(|e| e.text.clone()));
+    unlabelled::learn(&mut classifier, &texts, context)?;
     let report = evaluate(&classifier, &test, context)?;
     if args.json {
         return output::print_json(&document(&classifier, &report, context)?);

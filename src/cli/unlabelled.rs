@@ -23,43 +23,51 @@ pub struct Unlabelled {
     pub unlabelled: Option<PathBuf>,
 }
 
+/// Bytes of text that are learned from at most: nobody should wait long for the first answer.
+const BYTES: usize = 256 << 10;
+/// Texts that are looked at for distinct ones.
+const LOOKED_AT: usize = 8 * UNLABELLED;
+
 impl Unlabelled {
     /// The texts of `--unlabelled`, none without it.
     pub fn read(&self, names: &FieldNames) -> Result<Vec<String>, Failure> {
         let Some(path) = &self.unlabelled else {
             return Ok(Vec::new());
         };
-        let mut texts = Vec::new();
-        for record in Records::open(path, None, names)? {
-            texts.push(record?.text);
-            // Enough, unless many of them are equal.
-            if texts.len() == 8 * UNLABELLED {
-                break;
-            }
-        }
-        Ok(first_texts(texts))
+        let mut failed = None;
+        let records = Records::open(path, None, names)?
+            .map_while(|record| record.map_err(|error| failed = Some(error)).ok());
+        let texts = first_texts(records.map(|record| record.text));
+        failed.map_or(Ok(texts), |error| Err(error.into()))
     }
 
     /// The same, and the texts that are to be classified if they are in a file: standard input is
     /// labelled as it comes.
     pub fn read_with(&self, stream: &Stream, names: &FieldNames) -> Result<Vec<String>, Failure> {
-        let mut texts = self.read(names)?;
-        let source = stream.source().map(Path::new);
-        if let Some(input) = source.filter(|input| input.is_file()) {
-            let records = Records::open(input, stream.input_format, names)?;
-            // What cannot be read is said when it is to be classified.
-            let read = records.map_while(Result::ok).take(8 * UNLABELLED);
-            texts.extend(read.map(|record| record.text));
-        }
-        Ok(first_texts(texts))
+        let named = self.read(names)?;
+        let input = stream.source().map(Path::new);
+        let Some(input) = input.filter(|input| input.is_file()) else {
+            return Ok(named);
+        };
+        let records = Records::open(input, stream.input_format, names)?;
+        // What cannot be read is said when it is to be classified.
+        let texts = records.map_while(Result::ok).map(|record| record.text);
+        Ok(first_texts(named.into_iter().chain(texts)))
     }
 }
 
-/// As many distinct texts as are worth learning from, blank ones left out.
-pub fn first_texts(texts: Vec<String>) -> Vec<String> {
-    let mut seen = HashSet::new();
-    let wanted = |text: &String| !text.trim().is_empty() && seen.insert(text.clone());
-    texts.into_iter().filter(wanted).take(UNLABELLED).collect()
+/// As many distinct texts as are worth learning from, blank ones left out; of long ones fewer.
+pub fn first_texts(texts: impl Iterator<Item = String>) -> Vec<String> {
+    let (mut seen, mut bytes) = (HashSet::new(), 0);
+    texts
+        .take(LOOKED_AT)
+        .filter(|text| !text.trim().is_empty() && seen.insert(text.clone()))
+        .take_while(|text| {
+            bytes += text.len();
+            bytes <= BYTES
+        })
+        .take(UNLABELLED)
+        .collect()
 }
 
 /// Lets a classifier learn from the texts, if it can.
