@@ -16,6 +16,9 @@ use crate::support::Support;
 
 /// Fewer texts say too little.
 const LEAST: usize = 50;
+/// With fewer examples a label the guesses are too often wrong: learning from them lost two points with
+/// one example a label, nothing with two, and gained 1.5 with four.
+const LEAST_SHOTS: usize = 4;
 /// How often guesses are made and learned from.
 const ROUNDS: usize = 3;
 /// Guesses are made at the temperature over this: nearer to a decision than they are honest, since what
@@ -32,8 +35,8 @@ pub(crate) struct Adapted {
     pub temperature: f64,
 }
 
-/// Fits `head` anew with guesses for `features`, `[texts, width]`; none if this kind of head cannot, or
-/// there are fewer than 50 texts. The temperature keeps the mean probability of the most probable class as it
+/// Fits `head` anew with guesses for `features`, `[texts, width]`; none if this kind of head cannot,
+/// there are fewer than 50 texts, or fewer than four examples a label on average. The temperature keeps the mean probability of the most probable class as it
 /// was: to have learned from its own guesses makes a head no surer.
 ///
 /// # Errors
@@ -46,7 +49,7 @@ pub(crate) fn adapt(
     options: &HeadOptions,
     seed: u64,
 ) -> Result<Option<Adapted>, HeadError> {
-    if features.rows() < LEAST {
+    if features.rows() < LEAST || support.examples() < LEAST_SHOTS * support.ways() {
         return Ok(None);
     }
     let rows = support.features().rows() as f64;
@@ -103,27 +106,28 @@ mod tests {
     use crate::random::Random;
     use crate::softmax::argmax;
 
-    /// Two long clouds side by side; what tells them apart is narrow, and two examples of each lie where
-    /// the long direction misleads.
+    /// Two long clouds side by side; what tells them apart is narrow, and the examples lie where the long
+    /// direction misleads.
     struct Clouds {
         support: Support,
         features: Matrix,
         truth: Vec<usize>,
     }
 
-    fn clouds(seed: u64) -> Clouds {
+    fn clouds(seed: u64, shots: usize) -> Clouds {
         let mut random = Random::new(seed);
         let truth: Vec<usize> = (0..400).map(|row| row % 2).collect();
         let mut point = |&class: &usize| {
             let side = if class == 0 { -1.0 } else { 1.0 };
-            let values = [side + 0.3 * random.normal(), 1.2 * random.normal()];
+            let values = [side + 0.3 * random.normal(), 0.7 * random.normal()];
             let length = values[0].hypot(values[1]);
             values.map(|value| value / length)
         };
         let rows: Vec<[f32; 2]> = truth.iter().map(&mut point).collect();
-        let examples = Matrix::from_rows(&[[-0.7f32, -0.7], [0.7, 0.7]]).expect("rows");
+        let examples = [[-0.7f32, -0.7], [0.7, 0.7]].repeat(shots);
+        let examples = Matrix::from_rows(&examples).expect("rows");
         Clouds {
-            support: Support::new(examples, vec![0, 1], 2).expect("complete"),
+            support: Support::new(examples, [0, 1].repeat(shots), 2).expect("complete"),
             features: Matrix::from_rows(&rows).expect("rows"),
             truth,
         }
@@ -145,14 +149,14 @@ mod tests {
     #[test]
     fn clouds_without_labels_correct_a_head() {
         for kind in [HeadKind::Linear, HeadKind::Mlp] {
-            let clouds = clouds(1);
+            let clouds = clouds(1, LEAST_SHOTS);
             let options = options(kind);
             let head = options.fit(&clouds.support, 1).expect("fits");
             let before = accuracy(&*head, &clouds);
             let adapted = adapt(&*head, 0.5, &clouds.support, &clouds.features, &options, 1);
             let adapted = adapted.expect("fits").expect("this kind can");
             let after = accuracy(&*adapted.head, &clouds);
-            assert!(after > before, "{kind:?}: {after} after {before}");
+            assert!(after > before, "{kind:?}: {after}, before {before}");
             assert_eq!(adapted.head.kind(), kind);
             // No surer than before.
             let confidence = |head: &dyn Head, temperature| {
@@ -170,14 +174,16 @@ mod tests {
     }
 
     #[test]
-    fn other_heads_and_few_texts_change_nothing() {
-        let clouds = clouds(2);
-        let adapt = |options: &HeadOptions, features: &Matrix| {
+    fn other_heads_few_texts_and_few_examples_change_nothing() {
+        let clouds = [LEAST_SHOTS, LEAST_SHOTS - 1].map(|shots| clouds(2, shots));
+        let [clouds, fewer] = &clouds;
+        let adapt_on = |clouds: &Clouds, options: &HeadOptions, features: &Matrix| {
             let head = options.fit(&clouds.support, 1).expect("fits");
             adapt(&*head, 1.0, &clouds.support, features, options, 1)
                 .expect("fits")
                 .is_some()
         };
+        let adapt = |options: &HeadOptions, features: &Matrix| adapt_on(clouds, options, features);
         let random = HeadOptions {
             mlp: MlpOptions {
                 start: Start::Random,
@@ -192,6 +198,8 @@ mod tests {
             let few = clouds.features.select(&(0..few).collect::<Vec<_>>());
             assert!(!adapt(&options(HeadKind::Linear), &few));
         }
-        assert!(adapt(&options(HeadKind::Linear), &clouds.features));
+        let linear = options(HeadKind::Linear);
+        assert!(adapt(&linear, &clouds.features));
+        assert!(!adapt_on(fewer, &linear, &fewer.features));
     }
 }

@@ -72,7 +72,8 @@ impl VectorClassifier {
     /// Goes on learning from vectors without labels, `[texts, width]`, such as those that are to be
     /// classified; `options` and `seed` are those of the fit. Says whether anything changed: a head
     /// that is neither logistic regression nor started as it cannot learn so, a loaded classifier
-    /// has lost its examples' vectors, and fewer than 50 texts say too little.
+    /// has lost its examples' vectors, and fewer than 50 texts, or four examples a label on average,
+    /// say too little.
     ///
     /// # Errors
     /// If the width is another than at the fit.

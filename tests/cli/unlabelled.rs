@@ -1,9 +1,26 @@
 //! Learning from texts without labels.
 
-use crate::support::Folder;
+use crate::support::{Folder, example_lines};
 use serde_json::{Map, Value};
 
-const LINEAR: &str = "classify --head linear --examples few.jsonl";
+const LINEAR: &str = "classify --head linear --examples four.jsonl";
+
+/// With four examples of each label, and many texts without one.
+fn folder() -> Folder {
+    let folder = Folder::new();
+    let animal = ["the old cat", "the dog and the fox", "a dog", "my fox"];
+    let money = [
+        "my money",
+        "the bank",
+        "return the money",
+        "a loan of the bank",
+    ];
+    let all = animal.map(|text| (text, "animal")).into_iter();
+    let all: Vec<_> = all.chain(money.map(|text| (text, "money"))).collect();
+    folder.write("four.jsonl", example_lines(&all));
+    folder.write("many.txt", many());
+    folder
+}
 
 /// Enough texts to be learned from, different ones.
 fn many() -> String {
@@ -28,8 +45,7 @@ fn probabilities(rows: &[Map<String, Value>]) -> Vec<f64> {
 
 #[test]
 fn a_file_of_many_texts_is_learned_from_and_inductive_turns_it_off() {
-    let folder = Folder::new();
-    folder.write("many.txt", many());
+    let folder = folder();
     let run = |line: &str| folder.run(line).ok();
     let default = run(&format!("{LINEAR} many.txt --verbose"));
     assert!(
@@ -51,8 +67,7 @@ fn a_file_of_many_texts_is_learned_from_and_inductive_turns_it_off() {
 
 #[test]
 fn inductive_answers_do_not_depend_on_the_other_texts() {
-    let folder = Folder::new();
-    folder.write("many.txt", many());
+    let folder = folder();
     let all = folder
         .run(&format!("{LINEAR} many.txt --inductive"))
         .ok()
@@ -66,9 +81,23 @@ fn inductive_answers_do_not_depend_on_the_other_texts() {
 }
 
 #[test]
+fn with_three_examples_a_label_nothing_is_learned() {
+    let folder = folder();
+    let few: String = folder
+        .read("four.jsonl")
+        .lines()
+        .skip(1)
+        .map(|line| line.to_owned() + "\n")
+        .collect();
+    folder.write("four.jsonl", few);
+    let run = |line: String| folder.run(&line).ok().stdout;
+    let inductive = run(format!("{LINEAR} many.txt --inductive"));
+    assert_eq!(run(format!("{LINEAR} many.txt")), inductive);
+}
+
+#[test]
 fn few_texts_and_standard_input_change_nothing() {
-    let folder = Folder::new();
-    folder.write("many.txt", many());
+    let folder = folder();
     let same = |ours: &str, theirs: &str| {
         let [ours, theirs] = [ours, theirs].map(|line| folder.run(line).ok().stdout);
         assert_eq!(ours, theirs);
@@ -87,8 +116,7 @@ fn few_texts_and_standard_input_change_nothing() {
 
 #[test]
 fn other_texts_can_be_named_and_a_saved_classifier_keeps_what_it_learned() {
-    let folder = Folder::new();
-    folder.write("many.txt", many());
+    let folder = folder();
     let classified = folder
         .run(&format!("{LINEAR} new.txt --unlabelled many.txt"))
         .ok()
@@ -98,7 +126,7 @@ fn other_texts_can_be_named_and_a_saved_classifier_keeps_what_it_learned() {
         folder.run(&format!("{LINEAR} new.txt")).ok().stdout
     );
     folder
-        .run("train --head linear --examples few.jsonl --unlabelled many.txt --output saved")
+        .run("train --head linear --examples four.jsonl --unlabelled many.txt --output saved")
         .ok();
     let predicted = folder.run("predict --classifier saved new.txt").ok().stdout;
     assert_ne!(
@@ -109,7 +137,7 @@ fn other_texts_can_be_named_and_a_saved_classifier_keeps_what_it_learned() {
 
 #[test]
 fn what_cannot_be_read_is_named() {
-    let folder = Folder::new();
+    let folder = folder();
     folder
         .run(&format!("{LINEAR} new.txt --unlabelled gone.txt"))
         .failed(1)
