@@ -9,11 +9,9 @@ highest probability is printed for each seed, with the accuracy on the known one
 """
 
 import argparse
-import json
-import os
 import random
-import subprocess
-import tempfile
+
+from few_shot import classify, draw, read
 
 
 def main():
@@ -38,45 +36,22 @@ def main():
 def one(args, train, test, rng):
     labels = sorted({row["label"] for row in train})
     known = set(rng.sample(labels, args.known))
-    examples = []
-    for label in sorted(known):
-        examples += rng.sample([row for row in train if row["label"] == label], args.shots)
+    examples = draw(train, sorted(known), args.shots, rng)
     inside = [row for row in test if row["label"] in known]
     outside = [row for row in test if row["label"] not in known]
     texts = rng.sample(inside, min(args.texts, len(inside)))
     count = len(texts)
     texts += rng.sample(outside, min(args.texts, len(outside)))
-    answers = classify(args, examples, texts)
+    answers = classify(args.fewshot, examples, texts, args.options)
     confidence = [answer["probability"] for answer in answers]
     right = sum(a["label"] == t["label"] for a, t in zip(answers[:count], texts))
     return auroc(confidence[:count], confidence[count:]), right / count
-
-
-def classify(args, examples, texts):
-    with tempfile.TemporaryDirectory() as folder:
-        few, new = os.path.join(folder, "few.jsonl"), os.path.join(folder, "new.jsonl")
-        write(few, examples)
-        write(new, [{"text": row["text"]} for row in texts])
-        command = [args.fewshot, "classify", "-q", "--examples", few, "--input", new]
-        output = subprocess.run(command + args.options, check=True, capture_output=True, text=True).stdout
-    return [json.loads(line) for line in output.splitlines()]
 
 
 def auroc(high, low):
     """The share of pairs in which the text of a known class is surer; half for equals."""
     wins = sum((a > b) + 0.5 * (a == b) for a in high for b in low)
     return wins / (len(high) * len(low))
-
-
-def read(folder, part):
-    with open(os.path.join(folder, part + ".jsonl"), encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
-
-
-def write(path, rows):
-    with open(path, "w", encoding="utf-8") as file:
-        for row in rows:
-            print(json.dumps({"text": row["text"], **({"label": str(row["label"])} if "label" in row else {})}), file=file)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,10 @@ test part is classified. What stands after `--` goes to `fewshot classify`.
 """
 
 import argparse
-import json
 import os
 import random
-import subprocess
-import tempfile
+
+from few_shot import classify, draw, read
 
 
 def main():
@@ -26,8 +25,11 @@ def main():
     print(f"| set | seed | right without a threshold | labelled with auto:{args.share} | right of these |\n|---|---|---|---|---|")
     for folder in args.sets:
         train, test = read(folder, "train"), read(folder, "test")
+        labels = sorted({row["label"] for row in train})
         for seed in range(args.seeds):
-            answers = classify(args, draw(train, args.shots, random.Random(seed)), test)
+            examples = draw(train, labels, args.shots, random.Random(seed))
+            options = ["--threshold", f"auto:{args.share}", *args.options]
+            answers = classify(args.fewshot, examples, test, options)
             given = [(a["label"], row["label"]) for a, row in zip(answers, test) if a["label"] is not None]
             guesses = [max(a["probabilities"], key=a["probabilities"].get) for a in answers]
             right = share(zip(guesses, (row["label"] for row in test)))
@@ -38,34 +40,6 @@ def main():
 def share(pairs):
     right = [a == b for a, b in pairs]
     return f"{100 * sum(right) / len(right):.1f} %" if right else "–"
-
-
-def draw(train, shots, rng):
-    examples = []
-    for label in sorted({row["label"] for row in train}):
-        examples += rng.sample([row for row in train if row["label"] == label], shots)
-    return examples
-
-
-def classify(args, examples, texts):
-    with tempfile.TemporaryDirectory() as folder:
-        few, new = os.path.join(folder, "few.jsonl"), os.path.join(folder, "new.jsonl")
-        write(few, examples)
-        write(new, [{"text": row["text"]} for row in texts])
-        threshold = ["--threshold", f"auto:{args.share}"]
-        command = [args.fewshot, "classify", "-q", "--examples", few, "--input", new, *threshold, *args.options]
-        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return [json.loads(line) for line in lines.splitlines()]
-
-
-def read(folder, part):
-    with open(os.path.join(folder, f"{part}.jsonl"), encoding="utf-8") as file:
-        return [json.loads(line) for line in file if line.strip()]
-
-
-def write(path, rows):
-    with open(path, "w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 if __name__ == "__main__":
