@@ -219,10 +219,11 @@ impl FewShotClassifier {
     /// # Errors
     /// If the encoder gives NaN or infinite values.
     pub fn adapt<S: AsRef<str>>(&mut self, texts: &[S]) -> Result<bool> {
-        if self.options.inductive || !self.vectors.can_adapt(&self.options.head) {
+        let texts: Vec<&str> = deduplicate(texts).0;
+        let head = &self.options.head;
+        if self.options.inductive || !self.vectors.can_adapt(texts.len(), head) {
             return Ok(false);
         }
-        let texts: Vec<&str> = deduplicate(texts).0;
         let encoded = self.encoder.encode(&texts, &self.layers)?;
         let options = &self.options;
         let changed = self

@@ -49,7 +49,7 @@ pub(crate) fn adapt(
     options: &HeadOptions,
     seed: u64,
 ) -> Result<Option<Adapted>, HeadError> {
-    if features.rows() < LEAST || support.examples() < LEAST_SHOTS * support.ways() {
+    if !enough(support, features.rows()) {
         return Ok(None);
     }
     let rows = support.features().rows() as f64;
@@ -73,6 +73,11 @@ pub(crate) fn adapt(
         adapted = Some(Adapted { head, temperature });
     }
     Ok(adapted)
+}
+
+/// Whether so many texts, beside this support set, are worth learning from.
+pub(crate) fn enough(support: &Support, texts: usize) -> bool {
+    texts >= LEAST && support.examples() >= LEAST_SHOTS * support.ways()
 }
 
 /// The mean probability of the most probable class.

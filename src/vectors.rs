@@ -64,9 +64,10 @@ impl VectorClassifier {
         })
     }
 
-    /// Whether [`adapt`](Self::adapt) can change anything.
-    pub(crate) fn can_adapt(&self, options: &HeadOptions) -> bool {
-        self.support.is_some() && options.learns_from_guesses()
+    /// Whether [`adapt`](Self::adapt) changes anything with so many texts.
+    pub(crate) fn can_adapt(&self, texts: usize, options: &HeadOptions) -> bool {
+        let enough = |support| unlabelled::enough(support, texts);
+        self.support.as_ref().is_some_and(enough) && options.learns_from_guesses()
     }
 
     /// Goes on learning from vectors without labels, `[texts, width]`, such as those that are to be

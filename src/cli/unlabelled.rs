@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::Args;
 use fewshot::FewShotClassifier;
@@ -76,10 +77,12 @@ pub fn learn(
     texts: &[String],
     context: &Context,
 ) -> Result<(), Failure> {
-    if !texts.is_empty() && classifier.adapt(texts)? {
+    let start = Instant::now();
+    if classifier.adapt(texts)? {
         context.verbose(|| {
             let texts = output::count(texts.len(), "text");
-            format!("learned from {texts} without labels too")
+            let seconds = start.elapsed().as_secs_f64();
+            format!("{texts} without labels embedded and learned from in {seconds:.2} s")
         });
     }
     Ok(())
