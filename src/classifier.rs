@@ -160,7 +160,10 @@ impl FewShotClassifier {
         };
         clock.lap(|timing| &mut timing.encode);
         let (encoder, embedded, vectors) =
-            match options.tune.options(&encoder, dataset, options.seed) {
+            match options
+                .tune
+                .options(&encoder, &lesson.layers, dataset, options.seed)
+            {
                 Some(tuning) => {
                     let held_out = held_out(&lesson, &untuned, seen)?;
                     clock.lap(|timing| &mut timing.head);

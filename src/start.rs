@@ -124,6 +124,7 @@ impl Start {
             goal: 0.0,
             learning_rate: LEARNING_RATE,
             seed,
+            ..TuneOptions::default()
         };
         let encoder = encoder.tune_on_tasks(&tasks, &tuning, watch)?;
         let tuned = encoder.tuned().cloned();

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
-use crate::encoder::{Encoder, TuneOptions};
+use crate::encoder::{Encoder, LayerMix, TuneOptions};
 
 /// Whether the encoder's top layers are tuned on the examples before the head is fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,9 +24,16 @@ pub enum Tune {
 const FEW: usize = 1000;
 
 impl Tune {
-    /// How the encoder is tuned for a support set; none if it is not.
+    /// How the encoder is tuned for a support set whose vectors are those of `mix`, above which no
+    /// layer is tuned; none if it is not.
     #[must_use]
-    pub fn options(self, encoder: &Encoder, dataset: &Dataset, seed: u64) -> Option<TuneOptions> {
+    pub fn options(
+        self,
+        encoder: &Encoder,
+        mix: &LayerMix,
+        dataset: &Dataset,
+        seed: u64,
+    ) -> Option<TuneOptions> {
         let examples = dataset.examples().len();
         let layers = match self {
             Self::Off => return None,
@@ -36,6 +43,7 @@ impl Tune {
         };
         Some(TuneOptions {
             layers,
+            highest: mix.highest(encoder.layers()),
             seed,
             ..TuneOptions::default()
         })

@@ -33,6 +33,15 @@ impl LayerMix {
         Self::Of((layers.div_ceil(2)..=layers).collect())
     }
 
+    /// The highest layer of the mix, at most `layers`, the encoder's number of them.
+    #[must_use]
+    pub fn highest(&self, layers: usize) -> usize {
+        match self {
+            Self::Last | Self::All => layers,
+            Self::Of(indices) => indices.last().map_or(layers, |&index| index.min(layers)),
+        }
+    }
+
     /// The layers' indices in rising order.
     ///
     /// # Errors

@@ -286,11 +286,12 @@ impl Transformer {
         View::strided(&projected[from..], rows, size, 3 * width)
     }
 
-    /// The same encoder with other layers on top.
-    pub fn with_top(&self, top: Vec<Layer>) -> Self {
+    /// The same encoder with other layers from the index `first` on.
+    pub fn with_layers(&self, first: usize, layers: Vec<Layer>) -> Self {
         let mut changed = self.clone();
-        changed.layers.truncate(self.layers.len() - top.len());
-        changed.layers.extend(top.into_iter().map(Arc::new));
+        for (place, layer) in changed.layers[first..].iter_mut().zip(layers) {
+            *place = Arc::new(layer);
+        }
         changed
     }
 }

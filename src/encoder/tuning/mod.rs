@@ -15,6 +15,8 @@ mod rows;
 mod tests;
 mod tuned;
 
+use std::ops::Range;
+
 use super::transformer::Workspace;
 use super::weights::Weights;
 use super::{Encoder, EncoderError, pooling};
@@ -30,8 +32,12 @@ pub use tuned::TunedLayers;
 /// How the top layers are tuned.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TuneOptions {
-    /// How many of the top layers change, at least 1; more than there are means all.
+    /// How many layers change, at least 1: the highest that counts and those below it. More than
+    /// there are means all.
     pub layers: usize,
+    /// The highest layer that counts, from 1: its output is what the loss looks at. Higher than there
+    /// are means the last.
+    pub highest: usize,
     /// Most steps of the optimiser.
     pub steps: usize,
     /// The loss below which it stops earlier.
@@ -46,6 +52,7 @@ impl Default for TuneOptions {
     fn default() -> Self {
         Self {
             layers: 6,
+            highest: usize::MAX,
             steps: 30,
             goal: 0.03,
             learning_rate: 1e-4,
@@ -64,6 +71,7 @@ impl TuneOptions {
             goal: 0.0,
             learning_rate: 1e-3,
             seed: 1,
+            ..Self::default()
         }
     }
 }
@@ -124,18 +132,27 @@ impl Encoder {
         options: &TuneOptions,
         watch: &mut dyn FnMut(TuneProgress),
     ) -> Result<Self, EncoderError> {
-        // What was tuned before stays among what may change: the result replaces it.
-        let before = self.tuned().map_or(0, TunedLayers::count);
-        let first = self.layers() - options.layers.max(before).clamp(1, self.layers());
+        let changing = self.changing(options);
         let sampler = |(texts, classes): &(&[S], &[usize])| {
-            let inputs = self.inputs(texts, classes, first)?;
+            let inputs = self.inputs(texts, classes, changing.start)?;
             Ok(Sampler::new(inputs, options.seed))
         };
         let mut samplers: Vec<Sampler> = tasks.iter().map(sampler).collect::<Result<_, _>>()?;
-        let mut blocks = self.blocks(first)?;
+        let mut blocks = self.blocks(changing.clone())?;
         self.descend(&mut blocks, &mut samplers, options, watch)?;
         let layers = blocks.iter().map(|block| block.values.as_slice());
-        Ok(self.with_tuned(TunedLayers::new(first, layers)))
+        Ok(self.with_tuned(TunedLayers::new(changing.start, layers)))
+    }
+
+    /// The indices of the layers that a tuning may change. Those that an earlier one changed are
+    /// among them, since the result takes its place.
+    fn changing(&self, options: &TuneOptions) -> Range<usize> {
+        let end = options.highest.clamp(1, self.layers());
+        let asked = end.saturating_sub(options.layers.max(1))..end;
+        match self.tuned().map(TunedLayers::range) {
+            Some(before) => asked.start.min(before.start)..asked.end.max(before.end),
+            None => asked,
+        }
     }
 
     fn descend(
@@ -244,16 +261,14 @@ impl Encoder {
         Ok(inputs)
     }
 
-    /// The layers from `first` on, as an earlier tuning left them or the model's file has them.
-    fn blocks(&self, first: usize) -> Result<Vec<Block>, EncoderError> {
+    /// Layers as an earlier tuning left them or the model's file has them.
+    fn blocks(&self, layers: Range<usize>) -> Result<Vec<Block>, EncoderError> {
         let weights = Weights::open(&self.weights, "embeddings.word_embeddings.weight")?;
         let read = |index| match self.tuned().and_then(|tuned| tuned.layer(index)) {
             Some(values) => Ok(values),
             None => weights.layer(&self.config.transformer, index),
         };
-        (first..self.layers())
-            .map(|index| read(index).map(Block::new))
-            .collect()
+        layers.map(|index| read(index).map(Block::new)).collect()
     }
 }
 

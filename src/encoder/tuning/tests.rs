@@ -31,7 +31,7 @@ impl<'e> Bench<'e> {
         Self {
             encoder,
             inputs: inputs.expect("tokens"),
-            blocks: encoder.blocks(first).expect("layers"),
+            blocks: encoder.blocks(first..encoder.layers()).expect("layers"),
         }
     }
 
@@ -109,7 +109,7 @@ fn tuning_brings_classes_together_and_moves_every_tensor() {
     assert_eq!(losses.len(), 30);
     assert!(losses[29] < 0.5 * losses[0], "{losses:?}");
     let first = encoder.layers() - 1;
-    let before = &encoder.blocks(first).expect("layers")[0].values;
+    let before = &encoder.blocks(first..first + 1).expect("layers")[0].values;
     let after = tuned.tuned().and_then(|t| t.layer(first)).expect("a layer");
     for tensor in layer_tensors(&encoder.config.transformer, first) {
         let moved = tensor.range.clone().any(|at| before[at] != after[at]);
@@ -148,6 +148,26 @@ fn tuned_layers_come_back_from_their_file() {
     assert_ne!(vectors(&read), vectors(&encoder));
     let other = tiny("tiny-bert").with_tuned_bytes(&bytes);
     assert!(other.is_err_and(|reason| reason.contains("tensor")));
+}
+
+/// A mix that stops below the last layer leaves the layers above it alone, in the file too.
+#[test]
+fn layers_above_the_highest_do_not_change() {
+    let encoder = tiny("tiny-mpnet");
+    let options = TuneOptions {
+        highest: 1,
+        ..TuneOptions::far(2, 5)
+    };
+    let tuned = encoder.tune(&TEXTS, &CLASSES, &options, &mut |_| ());
+    let tuned = tuned.expect("tuned");
+    assert_eq!(tuned.tuned().map(TunedLayers::range), Some(0..1));
+    let bytes = tuned.tuned_bytes().expect("bytes").expect("tuned layers");
+    let read = encoder.with_tuned_bytes(&bytes).expect("fits");
+    assert_eq!(read.tuned(), tuned.tuned());
+    // What is tuned afterwards up to the last layer keeps and replaces the lower one.
+    let all = read.tune(&TEXTS, &CLASSES, &TuneOptions::far(1, 5), &mut |_| ());
+    let all = all.expect("tuned").tuned().map(TunedLayers::range);
+    assert_eq!(all, Some(0..encoder.layers()));
 }
 
 /// More texts than a step takes: samples have every class's share, and pairs of one class.

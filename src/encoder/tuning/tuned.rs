@@ -1,6 +1,7 @@
 //! The layers that a tuning changed.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use half::bf16;
@@ -15,7 +16,8 @@ use super::{Encoder, EncoderError};
 use crate::hub::hex;
 use crate::kernels::Precision;
 
-/// The values of an encoder's top layers after a tuning, in bf16: what is saved is what is used.
+/// The values of some of an encoder's layers, one above the other, after a tuning, in bf16: what is
+/// saved is what is used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TunedLayers {
     /// Index of the lowest of them.
@@ -36,6 +38,11 @@ impl TunedLayers {
     #[must_use]
     pub fn count(&self) -> usize {
         self.layers.len()
+    }
+
+    /// The indices of the layers that changed, counted from 0.
+    pub(super) fn range(&self) -> Range<usize> {
+        self.first..self.first + self.count()
     }
 
     /// The values of the encoder's layer `index`, if it is one of them.
@@ -81,11 +88,13 @@ impl TunedLayers {
         if count == 0 || count > config.layers || count * of_layer != file.len() {
             return Err(format!("{} tensors make no layers", file.len()));
         }
-        let first = config.layers - count;
+        let has = |&index: &usize| file.tensor(&layer_tensors(config, index)[0].name).is_ok();
+        // Where none is there, the first that should be is told.
+        let first = (0..=config.layers - count).find(has).unwrap_or(0);
         let read = |index| read_layer(&file, config, index);
         Ok(Self {
             first,
-            layers: (first..config.layers).map(read).collect::<Result<_, _>>()?,
+            layers: (first..first + count).map(read).collect::<Result<_, _>>()?,
         })
     }
 
@@ -126,9 +135,9 @@ fn read_layer(
 }
 
 impl Encoder {
-    /// This encoder with changed top layers.
+    /// This encoder with changed layers.
     pub(super) fn with_tuned(&self, tuned: TunedLayers) -> Self {
-        let top = tuned.pack(&self.config.transformer, self.precision());
+        let layers = tuned.pack(&self.config.transformer, self.precision());
         let mut identity = self.identity.clone();
         identity.tuned = Some(tuned.sha256());
         Self {
@@ -136,7 +145,7 @@ impl Encoder {
             settings_sha256: self.settings_sha256.clone(),
             config: self.config.clone(),
             windows: Arc::clone(&self.windows),
-            transformer: self.transformer.with_top(top),
+            transformer: self.transformer.with_layers(tuned.first, layers),
             weights: self.weights.clone(),
             tuned: Some(Arc::new(tuned)),
             spare: Mutex::default(),
@@ -175,7 +184,7 @@ impl Encoder {
         tuned: &TunedLayers,
         share: f32,
     ) -> Result<Self, EncoderError> {
-        let mut layers = self.blocks(tuned.first)?;
+        let mut layers = self.blocks(tuned.range())?;
         for (block, goal) in layers.iter_mut().zip(&tuned.layers) {
             for (value, goal) in block.values.iter_mut().zip(goal) {
                 *value += share * (goal.to_f32() - *value);
