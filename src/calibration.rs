@@ -6,13 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::head::{HeadError, HeadKind, HeadOptions};
-use crate::matrix::Matrix;
-use crate::softmax::{argmax, mean_loss};
-use crate::support::Support;
+use crate::held_out::HeldOut;
 
-/// Most parts that the support set is split into.
-const MOST_FOLDS: usize = 8;
 /// Spread of the prior on ln(temperature): two thirds of the belief lie within a factor of 2.
 const PRIOR: f64 = std::f64::consts::LN_2;
 /// Range of ln(temperature).
@@ -31,59 +26,26 @@ pub struct Calibration {
     pub held_out_loss: Option<f64>,
 }
 
-/// Calibrates a head fitted with these options on these features.
-///
-/// # Errors
-/// As [`HeadOptions::fit`].
-pub(crate) fn calibrate(
-    support: &Support,
-    options: &HeadOptions,
-    seed: u64,
-) -> Result<Calibration, HeadError> {
-    // The perceptron starts as the linear head and stays near it: the linear head stands for it
-    // here, in a hundredth of the time.
-    let kind = match options.kind {
-        HeadKind::Mlp => HeadKind::Linear,
-        other => other,
-    };
-    let options = HeadOptions {
-        kind,
-        ..options.clone()
-    };
-    let mut parts = Vec::new();
-    for split in support.splits(MOST_FOLDS, seed) {
-        let head = options.fit(&split.support, seed)?;
-        parts.push((head.logits(&split.held_out)?, split.truth));
+impl Calibration {
+    /// The temperature that fits held-out examples, drawn towards 1 by the prior.
+    pub(crate) fn from_held_out(held_out: &HeldOut) -> Self {
+        if held_out.is_empty() {
+            return Self {
+                temperature: 1.0,
+                held_out_accuracy: None,
+                held_out_loss: None,
+            };
+        }
+        let cost = |log: f64| held_out.loss(log.exp()) + 0.5 * (log / PRIOR).powi(2);
+        let temperature = golden_section(cost, -RANGE, RANGE).exp();
+        let right = held_out.right();
+        let share = |part: f64| part / right.len() as f64;
+        Self {
+            temperature,
+            held_out_accuracy: Some(share(right.iter().filter(|&&right| right).count() as f64)),
+            held_out_loss: Some(share(held_out.loss(temperature))),
+        }
     }
-    if parts.is_empty() {
-        return Ok(Calibration {
-            temperature: 1.0,
-            held_out_accuracy: None,
-            held_out_loss: None,
-        });
-    }
-    let total = |temperature: f64| {
-        let loss = |(logits, truth): &(Matrix, Vec<usize>)| {
-            mean_loss(logits, truth, temperature) * truth.len() as f64
-        };
-        parts.iter().map(loss).sum::<f64>()
-    };
-    let cost = |log: f64| total(log.exp()) + 0.5 * (log / PRIOR).powi(2);
-    let right = |(logits, truth): &(Matrix, Vec<usize>)| {
-        logits
-            .iter_rows()
-            .zip(truth)
-            .filter(|(row, class)| argmax(row) == **class)
-            .count()
-    };
-    let right: usize = parts.iter().map(right).sum();
-    let temperature = golden_section(cost, -RANGE, RANGE).exp();
-    let examples = support.examples() as f64;
-    Ok(Calibration {
-        temperature,
-        held_out_accuracy: Some(right as f64 / examples),
-        held_out_loss: Some(total(temperature) / examples),
-    })
 }
 
 /// The minimum of a function with one valley, to 1e-4 (Kiefer 1953).
@@ -103,7 +65,11 @@ fn golden_section(cost: impl Fn(f64) -> f64, mut from: f64, mut to: f64) -> f64 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::HeadOptions;
+    use crate::held_out::stand_in;
+    use crate::matrix::Matrix;
     use crate::random::Random;
+    use crate::support::Support;
 
     #[test]
     fn golden_section_finds_the_valley() {
@@ -123,7 +89,9 @@ mod tests {
                 .collect();
             let features = Matrix::from_rows(&rows).expect("rows");
             let support = Support::new(features, classes.clone(), 2).expect("complete");
-            calibrate(&support, &HeadOptions::default(), 1).expect("fits")
+            let options = stand_in(&HeadOptions::default());
+            let held_out = HeldOut::new(&support, &options, 1).expect("fits");
+            Calibration::from_held_out(&held_out)
         };
         let (signal, noise) = (of(9.0), of(0.0));
         assert!(

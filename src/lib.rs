@@ -45,6 +45,7 @@ pub mod encoder;
 mod error;
 pub mod explain;
 pub mod head;
+mod held_out;
 pub mod hub;
 #[doc(hidden)]
 pub mod kernels;

@@ -1,12 +1,11 @@
 //! The classifier behind the encoder: vectors in, probabilities out. Any embeddings will do.
 
-use rayon::prelude::*;
-
-use crate::calibration::{Calibration, calibrate};
+use crate::calibration::Calibration;
 use crate::data::LabelSet;
 use crate::head::{Head, HeadError, HeadKind, HeadOptions};
+use crate::held_out::{HeldOut, stand_in};
 use crate::matrix::Matrix;
-use crate::softmax::{argmax, mean_loss, probabilities};
+use crate::softmax::{argmax, probabilities};
 use crate::support::Support;
 use crate::unlabelled::{self, Adapted};
 
@@ -50,16 +49,24 @@ impl VectorClassifier {
         let centre = mean_of_class_means(vectors, classes, ways);
         let support = Support::new(vectors.centred(&centre), classes.to_vec(), ways);
         let mut support = support.ok_or(HeadError::Support)?;
+        let (judge, mut held_out) = (stand_in(options), None);
         if let Some((vectors, classes)) = prior {
-            support = with_best_prior(support, &vectors.centred(&centre), classes, options, seed)?;
+            let chosen =
+                with_best_prior(support, &vectors.centred(&centre), classes, options, seed)?;
+            support = chosen.0;
+            // The same fits, if it is the same head.
+            held_out = (judge.kind == HeadKind::Linear).then_some(chosen.1);
         }
-        let head = options.fit(&support, seed)?;
-        let calibration = calibrate(&support, options, seed)?;
+        let fitted = options.fit_judged(&support, seed)?;
+        let held_out = match fitted.held_out.or(held_out) {
+            Some(held_out) => held_out,
+            None => HeldOut::new(&support, &judge, seed)?,
+        };
         Ok(Self {
             labels,
             centre,
-            head,
-            calibration,
+            head: fitted.head,
+            calibration: Calibration::from_held_out(&held_out),
             support: Some(support),
         })
     }
@@ -166,43 +173,36 @@ impl VectorClassifier {
 /// How often the prior may count. Chosen on parts of ten public sets that are not reported on:
 /// more adds little where names help, and the choice is then more often wrong.
 const PRIOR_COPIES: [usize; 3] = [0, 1, 2];
-/// Parts of the support set that the choice holds out in turn.
-const PRIOR_FOLDS: usize = 8;
 
-/// The support set with the number of copies of the prior that held-out examples fit best; with
-/// one copy if there is nothing to hold out.
+/// The support set with the number of copies of the prior that held-out examples fit best, and what
+/// logistic regression says of these examples then; with one copy if there is nothing to hold out.
 fn with_best_prior(
     support: Support,
     prior: &Matrix,
     classes: &[usize],
     options: &HeadOptions,
     seed: u64,
-) -> Result<Support, HeadError> {
-    let splits = support.splits(PRIOR_FOLDS, seed);
-    if splits.is_empty() {
-        return Ok(support.with_prior(prior, classes));
-    }
+) -> Result<(Support, HeldOut), HeadError> {
     let linear = HeadOptions {
         kind: HeadKind::Linear,
         ..options.clone()
     };
-    let loss = |&copies: &usize| -> Result<f64, HeadError> {
-        let losses = splits.par_iter().map(|split| {
-            let part = with_copies(split.support.clone(), prior, classes, copies);
-            let logits = linear.fit(&part, seed)?.logits(&split.held_out)?;
-            Ok(mean_loss(&logits, &split.truth, 1.0) * split.truth.len() as f64)
-        });
-        losses
-            .collect::<Result<Vec<f64>, HeadError>>()
-            .map(|losses| losses.iter().sum())
+    let trial = |copies: usize| -> Result<_, HeadError> {
+        let support = with_copies(support.clone(), prior, classes, copies);
+        let held_out = HeldOut::new(&support, &linear, seed)?;
+        Ok((support, held_out))
     };
-    let losses = PRIOR_COPIES
-        .iter()
-        .map(loss)
-        .collect::<Result<Vec<f64>, _>>()?;
-    let best = |best: usize, at: usize| if losses[at] < losses[best] { at } else { best };
-    let copies = PRIOR_COPIES[(1..losses.len()).fold(0, best)];
-    Ok(with_copies(support, prior, classes, copies))
+    let mut best = trial(PRIOR_COPIES[0])?;
+    if best.1.is_empty() {
+        return Ok((support.with_prior(prior, classes), best.1));
+    }
+    for copies in PRIOR_COPIES.into_iter().skip(1) {
+        let other = trial(copies)?;
+        if other.1.loss(1.0) < best.1.loss(1.0) {
+            best = other;
+        }
+    }
+    Ok(best)
 }
 
 fn with_copies(support: Support, prior: &Matrix, classes: &[usize], copies: usize) -> Support {
@@ -299,7 +299,7 @@ mod tests {
         let options = HeadOptions::default();
         let rows = |classes: [usize; 2]| {
             let chosen = with_best_prior(support.clone(), &prior, &classes, &options, 1);
-            chosen.expect("fits").classes().len()
+            chosen.expect("fits").0.classes().len()
         };
         assert!(rows([0, 1]) > 16);
         assert_eq!(rows([1, 0]), 16);

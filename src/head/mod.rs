@@ -18,6 +18,7 @@ pub use linear::{Linear, LinearOptions};
 pub use mlp::{Averaging, Mlp, MlpOptions, Start};
 pub use prototype::Prototype;
 
+use crate::held_out::HeldOut;
 use crate::matrix::Matrix;
 use crate::support::Support;
 
@@ -135,16 +136,37 @@ impl HeadOptions {
     /// # Errors
     /// If an option is out of range, or training diverges.
     pub fn fit(&self, support: &Support, seed: u64) -> Result<Box<dyn Head>, HeadError> {
-        self.validate()?;
-        Ok(match self.kind {
-            HeadKind::Linear => Box::new(Linear::fit(support, &self.linear)),
-            HeadKind::Prototype => Box::new(Prototype::fit(support)),
-            HeadKind::Mlp => Box::new(Mlp::fit(support, self, seed)?),
-        })
+        Ok(self.fit_judged(support, seed)?.head)
+    }
+}
+
+/// A fitted head, and what heads fitted like it say of held-out examples, if the fit had to know.
+pub(crate) struct Fitted {
+    pub head: Box<dyn Head>,
+    pub held_out: Option<HeldOut>,
+}
+
+impl Fitted {
+    fn new(head: impl Head + 'static, held_out: Option<HeldOut>) -> Self {
+        let head = Box::new(head);
+        Self { head, held_out }
     }
 }
 
 impl HeadOptions {
+    /// As [`fit`](Self::fit).
+    pub(crate) fn fit_judged(&self, support: &Support, seed: u64) -> Result<Fitted, HeadError> {
+        self.validate()?;
+        Ok(match self.kind {
+            HeadKind::Linear => Fitted::new(Linear::fit(support, &self.linear), None),
+            HeadKind::Prototype => Fitted::new(Prototype::fit(support), None),
+            HeadKind::Mlp => {
+                let (mlp, held_out) = Mlp::fit(support, self, seed)?;
+                Fitted::new(mlp, held_out)
+            }
+        })
+    }
+
     /// Whether there are heads for [`fit_with`](Self::fit_with): logistic regression, and the
     /// perceptron that starts as it.
     pub(crate) fn learns_from_guesses(&self) -> bool {

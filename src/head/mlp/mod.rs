@@ -23,6 +23,7 @@ use super::{
     Head, HeadError, HeadKind, HeadOptions, Linear, Tensors, check_range, check_width, saved,
     to_matrix, to_tensor,
 };
+use crate::held_out::HeldOut;
 use crate::matrix::Matrix;
 use crate::support::Support;
 use choice::choose_length;
@@ -140,20 +141,25 @@ fn widths(features: usize, ways: usize) -> Vec<usize> {
 }
 
 impl Mlp {
-    /// Trains.
+    /// Trains. What heads trained so long say of held-out examples comes along, if training moved
+    /// it away from logistic regression.
     ///
     /// # Errors
     /// If the loss stops being finite.
-    pub fn fit(support: &Support, options: &HeadOptions, seed: u64) -> Result<Self, HeadError> {
-        match options.mlp.start {
-            Start::Random => {
-                Training::random(support, &options.mlp, seed)?.run(options.mlp.length())
-            }
-            Start::Linear => {
-                let length = choose_length(support, options, seed)?;
-                Training::from_linear(support, options, seed)?.run(length)
-            }
+    pub(super) fn fit(
+        support: &Support,
+        options: &HeadOptions,
+        seed: u64,
+    ) -> Result<(Self, Option<HeldOut>), HeadError> {
+        let mlp = &options.mlp;
+        if mlp.start == Start::Random {
+            let training = Training::random(support, mlp, seed)?;
+            return Ok((training.run(mlp.length())?, None));
         }
+        let choice = choose_length(support, options, seed)?;
+        let linear = Linear::fit(support, &options.linear);
+        let training = Training::from_linear(support, &linear, mlp, seed)?;
+        Ok((training.run(choice.length)?, choice.held_out))
     }
 
     /// One that computes what `linear` computes.
@@ -300,7 +306,7 @@ mod tests {
         for ways in [2, 3, 20, 77] {
             let support = random_support(ways, 4 * ways, 50);
             let options = with_epochs(Start::Linear, 0);
-            let mlp = Mlp::fit(&support, &options, 3).expect("fits");
+            let (mlp, _) = Mlp::fit(&support, &options, 3).expect("fits");
             let linear = Linear::fit(&support, &options.linear);
             let (a, b) = (
                 mlp.logits(support.features()).expect("width"),
@@ -330,7 +336,10 @@ mod tests {
             let train = |epochs| {
                 let options = with_epochs(start, epochs);
                 let training = match start {
-                    Start::Linear => Training::from_linear(&support, &options, 1),
+                    Start::Linear => {
+                        let linear = Linear::fit(&support, &options.linear);
+                        Training::from_linear(&support, &linear, &options.mlp, 1)
+                    }
                     Start::Random => Training::random(&support, &options.mlp, 1),
                 };
                 training
@@ -365,7 +374,9 @@ mod tests {
                     .count()
             };
             let train = |episodes| {
-                let training = Training::from_linear(&support, &options, 1).expect("a start");
+                let linear = Linear::fit(&support, &options.linear);
+                let training = Training::from_linear(&support, &linear, &options.mlp, 1);
+                let training = training.expect("a start");
                 training.run(episodes).expect("trains")
             };
             let (start, end) = (errors(&train(0)), errors(&train(8)));
@@ -393,7 +404,7 @@ mod tests {
         let support = random_support(2, 16, 40);
         let bytes = |seed| {
             let options = with_epochs(Start::Random, 5);
-            let mlp = Mlp::fit(&support, &options, seed).expect("fits");
+            let (mlp, _) = Mlp::fit(&support, &options, seed).expect("fits");
             mlp.logits(support.features())
                 .expect("width")
                 .values()

@@ -7,7 +7,7 @@ use super::episodes::Episodes;
 use super::start::{Dense, carry};
 use super::{Mlp, MlpOptions, widths};
 use crate::head::adamw::{AdamW, Rates};
-use crate::head::{HeadError, HeadOptions, Linear, to_tensor};
+use crate::head::{HeadError, Linear, to_tensor};
 use crate::random::Random;
 use crate::support::Support;
 
@@ -36,11 +36,11 @@ impl Training {
     /// From logistic regression on the whole support set.
     pub fn from_linear(
         support: &Support,
-        options: &HeadOptions,
+        linear: &Linear,
+        options: &MlpOptions,
         seed: u64,
     ) -> Result<Self, HeadError> {
-        let linear = Linear::fit(support, &options.linear);
-        Self::new(support, carry(&linear, seed), &options.mlp, seed)
+        Self::new(support, carry(linear, seed), options, seed)
     }
 
     fn new(
