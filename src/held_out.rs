@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::head::{HeadError, HeadKind, HeadOptions};
+use crate::head::{HeadError, HeadKind, HeadOptions, Start};
 use crate::matrix::Matrix;
 use crate::softmax::{argmax, mean_loss};
 use crate::support::Support;
@@ -65,11 +65,11 @@ impl HeldOut {
     }
 }
 
-/// The head that is fitted to judge `options` by held-out examples. The perceptron starts as the
-/// linear head and stays near it: the linear head stands for it, in a hundredth of the time.
+/// The head that is fitted to judge `options` by held-out examples. A perceptron that starts as the
+/// linear head and stays there is it: the linear head stands for it, in a hundredth of the time.
 pub(crate) fn stand_in(options: &HeadOptions) -> HeadOptions {
     let kind = match options.kind {
-        HeadKind::Mlp => HeadKind::Linear,
+        HeadKind::Mlp if options.mlp.start == Start::Linear => HeadKind::Linear,
         other => other,
     };
     HeadOptions {

@@ -16,7 +16,8 @@ pub enum Tune {
     Off,
     /// The upper half, if the examples are few.
     Auto,
-    /// So many of the top layers, however many examples there are; at least 1.
+    /// So many layers, the highest that the layer mix uses and those below it, however many examples
+    /// there are; at least 1.
     Layers(usize),
 }
 

@@ -48,19 +48,22 @@ impl VectorClassifier {
         let ways = labels.len();
         let centre = mean_of_class_means(vectors, classes, ways);
         let support = Support::new(vectors.centred(&centre), classes.to_vec(), ways);
-        let mut support = support.ok_or(HeadError::Support)?;
-        let (judge, mut held_out) = (stand_in(options), None);
-        if let Some((vectors, classes)) = prior {
-            let chosen =
-                with_best_prior(support, &vectors.centred(&centre), classes, options, seed)?;
-            support = chosen.0;
-            // The same fits, if it is the same head.
-            held_out = (judge.kind == HeadKind::Linear).then_some(chosen.1);
-        }
+        let support = support.ok_or(HeadError::Support)?;
+        let (support, linear) = match prior {
+            Some((vectors, classes)) => {
+                let prior = vectors.centred(&centre);
+                let (support, held_out) = with_best_prior(support, &prior, classes, options, seed)?;
+                (support, Some(held_out))
+            }
+            None => (support, None),
+        };
+        let judge = stand_in(options);
         let fitted = options.fit_judged(&support, seed)?;
-        let held_out = match fitted.held_out.or(held_out) {
-            Some(held_out) => held_out,
-            None => HeldOut::new(&support, &judge, seed)?,
+        let held_out = match (fitted.held_out, linear) {
+            (Some(own), _) => own,
+            // The same fits, if it is the same head.
+            (None, Some(linear)) if judge.kind == HeadKind::Linear => linear,
+            _ => HeldOut::new(&support, &judge, seed)?,
         };
         Ok(Self {
             labels,

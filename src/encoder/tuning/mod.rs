@@ -35,8 +35,8 @@ pub struct TuneOptions {
     /// How many layers change, at least 1: the highest that counts and those below it. More than
     /// there are means all.
     pub layers: usize,
-    /// The highest layer that counts, from 1: its output is what the loss looks at. Higher than there
-    /// are means the last.
+    /// The highest layer that counts, from 1; its output is what the loss looks at. Default: the last,
+    /// as is any higher number. Layers above it that were tuned before count too.
     pub highest: usize,
     /// Most steps of the optimiser.
     pub steps: usize,
@@ -103,7 +103,7 @@ struct Input {
 }
 
 impl Encoder {
-    /// Tunes the top layers so that texts of one class come close together and others apart, and
+    /// Tunes upper layers so that texts of one class come close together and others apart, and
     /// gives the encoder with the changed layers; this one stays as it is. Layers that were tuned
     /// before are tuned on from there.
     ///
