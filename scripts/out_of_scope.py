@@ -4,14 +4,19 @@
 
 Some classes of SET/{train,test}.jsonl are known, 8 examples each; the texts of the test part are
 classified, half of them of known classes, half of others, and the area under the ROC curve of the
-highest probability is printed for each seed, with the accuracy on the known ones. What stands after
-`--` goes to `fewshot classify`.
+highest probability is printed for each seed, with the accuracy on the known ones; and the area of the plain
+softmax: nothing learned from the texts, temperature 1. What stands after `--` goes to `fewshot classify`
+and `fewshot train`.
 """
 
 import argparse
+import json
+import os
 import random
+import subprocess
+import tempfile
 
-from few_shot import classify, draw, read
+from few_shot import classify, draw, read, write
 
 
 def main():
@@ -25,12 +30,13 @@ def main():
     parser.add_argument("options", nargs="*")
     args = parser.parse_args()
     train, test = read(args.set, "train"), read(args.set, "test")
-    areas = []
+    areas, plain_areas = [], []
     for seed in range(args.seeds):
-        area, accuracy = one(args, train, test, random.Random(seed))
+        area, plain_area, accuracy = one(args, train, test, random.Random(seed))
         areas.append(area)
-        print(f"seed {seed}: AUROC {area:.3f}, accuracy on known classes {accuracy:.3f}", flush=True)
-    print(f"mean AUROC {sum(areas) / len(areas):.3f}")
+        plain_areas.append(plain_area)
+        print(f"seed {seed}: AUROC {area:.3f}, plain softmax {plain_area:.3f}, accuracy on known classes {accuracy:.3f}", flush=True)
+    print(f"mean AUROC {sum(areas) / len(areas):.3f}, plain softmax {sum(plain_areas) / len(areas):.3f}")
 
 
 def one(args, train, test, rng):
@@ -45,7 +51,28 @@ def one(args, train, test, rng):
     answers = classify(args.fewshot, examples, texts, args.options)
     confidence = [answer["probability"] for answer in answers]
     right = sum(a["label"] == t["label"] for a, t in zip(answers[:count], texts))
-    return auroc(confidence[:count], confidence[count:]), right / count
+    plain = plain_softmax(args, examples, texts)
+    return auroc(confidence[:count], confidence[count:]), auroc(plain[:count], plain[count:]), right / count
+
+
+def plain_softmax(args, examples, texts):
+    """The highest probability of each text at temperature 1, from the examples alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        few, new, classifier = (os.path.join(folder, name) for name in ("few.jsonl", "new.jsonl", "classifier"))
+        write(few, [{"text": row["text"], "label": row["label"]} for row in examples])
+        write(new, [{"text": row["text"]} for row in texts])
+        subprocess.run([args.fewshot, "train", "-q", "--examples", few, "--output", classifier, *args.options], check=True)
+        command = [args.fewshot, "predict", "-q", "--classifier", classifier, "--input", new]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        with open(os.path.join(classifier, "classifier.json"), encoding="utf-8") as file:
+            temperature = json.load(file)["calibration"]["temperature"]
+    return [highest(json.loads(line)["probabilities"].values(), temperature) for line in output.splitlines()]
+
+
+def highest(probabilities, temperature):
+    """The highest of probabilities that were made at a temperature, at temperature 1."""
+    powers = [probability**temperature for probability in probabilities]
+    return max(powers) / sum(powers)
 
 
 def auroc(high, low):

@@ -1,7 +1,38 @@
 //! The support set as heads see it: labelled features, examples first, prior knowledge after them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::matrix::Matrix;
 use crate::random::Random;
+
+/// How much an example of a rare class counts beside one of a frequent class. Where all classes have as
+/// many examples, all count 1.
+///
+/// # Source
+/// scikit-learn's `class_weight="balanced"`, after King & Zeng 2001, "Logistic regression in rare events data".
+/// What each gains and costs is in `docs/results.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClassWeights {
+    /// All alike: frequent classes stay favoured.
+    None,
+    /// The square root of [`Balanced`](Self::Balanced): rare classes are found more often, at no cost to the
+    /// accuracy.
+    #[default]
+    Sqrt,
+    /// All classes weigh alike: examples / (ways · examples of the class).
+    Balanced,
+}
+
+impl ClassWeights {
+    fn of(self, share: f64) -> f64 {
+        match self {
+            Self::None => 1.0,
+            Self::Sqrt => share.sqrt().recip(),
+            Self::Balanced => share.recip(),
+        }
+    }
+}
 
 /// Features and classes that a head is fitted on.
 ///
@@ -14,6 +45,7 @@ pub struct Support {
     classes: Vec<usize>,
     ways: usize,
     examples: usize,
+    class_weights: ClassWeights,
 }
 
 /// A support set without some of its examples, and those examples.
@@ -45,7 +77,30 @@ impl Support {
             classes,
             ways,
             examples,
+            class_weights: ClassWeights::None,
         })
+    }
+
+    /// The same with other class weights; [`Support::new`] has none.
+    #[must_use]
+    pub fn weighted(&self, class_weights: ClassWeights) -> Self {
+        Self {
+            class_weights,
+            ..self.clone()
+        }
+    }
+
+    /// What each row counts, prior examples as the examples of their class.
+    #[must_use]
+    pub fn weights(&self) -> Vec<f64> {
+        let mut counts = vec![0usize; self.ways];
+        self.classes[..self.examples]
+            .iter()
+            .for_each(|&class| counts[class] += 1);
+        // 1 where all classes are as frequent.
+        let share = |class: usize| (self.ways * counts[class]) as f64 / self.examples as f64;
+        let weight = |&class: &usize| self.class_weights.of(share(class));
+        self.classes.iter().map(weight).collect()
     }
 
     /// The same with prior examples behind its rows.
@@ -83,6 +138,19 @@ impl Support {
     #[must_use]
     pub fn examples(&self) -> usize {
         self.examples
+    }
+
+    /// The examples' features, without the prior's.
+    pub(crate) fn example_features(&self) -> Matrix {
+        self.features
+            .select(&(0..self.examples).collect::<Vec<_>>())
+    }
+
+    /// Those of one class.
+    pub(crate) fn example_features_of(&self, class: usize) -> Matrix {
+        let own = |&row: &usize| self.classes[row] == class;
+        let rows: Vec<usize> = (0..self.examples).filter(own).collect();
+        self.features.select(&rows)
     }
 
     /// Splits that hold out each example once and keep an example of every class, and the whole
@@ -125,6 +193,7 @@ impl Support {
             classes: pick(&rest),
             ways: self.ways,
             examples: self.examples - out.len(),
+            class_weights: self.class_weights,
         };
         Split {
             support,
@@ -194,6 +263,25 @@ mod tests {
             let again = support.splits(5, seed);
             prop_assert!(splits.iter().zip(&again).all(|(a, b)| a.held_out == b.held_out));
         }
+    }
+
+    #[test]
+    fn rare_classes_weigh_more_and_equal_ones_alike() {
+        let prior = Matrix::zeros(2, 1);
+        let support = numbered(vec![0, 0, 0, 1], 2).with_prior(&prior, &[0, 1]);
+        assert_eq!(support.weights(), [1.0; 6]);
+        let balanced = support.weighted(ClassWeights::Balanced).weights();
+        let (frequent, rare) = (2.0 / 3.0, 2.0);
+        assert_eq!(
+            balanced,
+            [frequent, frequent, frequent, rare, frequent, rare]
+        );
+        let sqrt = support.weighted(ClassWeights::Sqrt).weights();
+        let squares = sqrt.iter().map(|weight| weight * weight);
+        assert!(squares.zip(balanced).all(|(a, b)| (a - b).abs() < 1e-12));
+        let even = numbered(vec![0, 1, 1, 0], 2).weighted(ClassWeights::Balanced);
+        assert_eq!(even.weights(), [1.0; 4]);
+        assert!(even.splits(2, 1)[0].support.class_weights == ClassWeights::Balanced);
     }
 
     #[test]

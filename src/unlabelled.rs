@@ -2,7 +2,8 @@
 //!
 //! The head guesses probabilities for them, is fitted on the support set and the guesses together, and
 //! guesses again: logistic regression by classification EM with soft classes. The guesses weigh little
-//! beside the support set, and no share of the classes is assumed.
+//! beside the support set, and no share of the classes is assumed. Texts that are like no example may
+//! belong to none of the classes: nothing is learned from them.
 //!
 //! # Source
 //! Amini & Gallinari 2002, "Semi-supervised logistic regression"; Nigam et al. 2000, "Text classification
@@ -28,6 +29,9 @@ const SHARPNESS: f64 = 2.0;
 const SHARE: f64 = 0.5;
 /// What one guess counts at most beside an example, however few there are.
 const MOST: f64 = 0.1;
+/// A text is learned from if some example is as similar to it as, to this share of the examples, the
+/// most similar one of their class is at most. A half learned less from texts that do belong to a class.
+const FAR: f64 = 0.25;
 
 /// A head that has learned from guesses too, and its temperature.
 pub(crate) struct Adapted {
@@ -37,7 +41,8 @@ pub(crate) struct Adapted {
 
 /// Fits `head` anew with guesses for `features`, `[texts, width]`; none if this kind of head cannot,
 /// there are fewer than 50 texts, or fewer than four examples a label on average. The temperature keeps the mean probability of the most probable class as it
-/// was: to have learned from its own guesses makes a head no surer.
+/// was: to have learned from its own guesses makes a head no surer. A text that is like no example takes
+/// its share of the guesses' weight along.
 ///
 /// # Errors
 /// As [`HeadOptions::fit`].
@@ -52,15 +57,23 @@ pub(crate) fn adapt(
     if !enough(support, features.rows()) {
         return Ok(None);
     }
+    let near = near_examples(support, features);
+    if near.is_empty() {
+        return Ok(None);
+    }
     let rows = support.features().rows() as f64;
     let weight = (SHARE * rows / features.rows() as f64).min(MOST);
+    let learned_from = features.select(&near);
+    let guess = |logits: &Matrix, temperature: f64| {
+        probabilities(&logits.select(&near), temperature / SHARPNESS)
+    };
     let logits = head.logits(features)?;
     let confidence = mean_best(&probabilities(&logits, temperature));
-    let mut guessed = probabilities(&logits, temperature / SHARPNESS);
+    let mut guessed = guess(&logits, temperature);
     let mut adapted = None;
     for _ in 0..ROUNDS {
         let guesses = Guesses {
-            features,
+            features: &learned_from,
             probabilities: &guessed,
             weight,
         };
@@ -69,10 +82,40 @@ pub(crate) fn adapt(
         };
         let logits = head.logits(features)?;
         let temperature = temperature_for(&logits, confidence);
-        guessed = probabilities(&logits, temperature / SHARPNESS);
+        guessed = guess(&logits, temperature);
         adapted = Some(Adapted { head, temperature });
     }
     Ok(adapted)
+}
+
+/// The texts that are no farther from the examples than most examples from those of their own class.
+fn near_examples(support: &Support, features: &Matrix) -> Vec<usize> {
+    let examples = support.example_features();
+    let mut usual: Vec<f32> = (0..support.ways())
+        .flat_map(|class| nearest_of_own(&support.example_features_of(class)))
+        .collect();
+    usual.sort_by(f32::total_cmp);
+    // No class has two examples: nothing tells what is far.
+    let Some(&least) = usual.get((FAR * usual.len() as f64) as usize) else {
+        return (0..features.rows()).collect();
+    };
+    let similarities = features.products(&examples);
+    let near = |row: &[f32]| row.iter().any(|&similarity| similarity >= least);
+    (0..features.rows())
+        .filter(|&text| near(similarities.row(text)))
+        .collect()
+}
+
+/// The similarity of each row to the most similar other one; none for a row alone.
+fn nearest_of_own(rows: &Matrix) -> Vec<f32> {
+    let similarities = rows.products(rows);
+    let nearest = |row: usize| {
+        let others = (0..rows.rows()).filter(|&other| other != row);
+        others
+            .map(|other| similarities.row(row)[other])
+            .max_by(f32::total_cmp)
+    };
+    (0..rows.rows()).filter_map(nearest).collect()
 }
 
 /// Whether so many texts, beside this support set, are worth learning from.
@@ -111,7 +154,7 @@ mod tests {
     use crate::random::Random;
     use crate::softmax::argmax;
 
-    /// Two long clouds side by side; what tells them apart is narrow, and the examples lie where the long
+    /// Two long clouds side by side; what tells them apart is narrow, and most examples lie where the long
     /// direction misleads.
     struct Clouds {
         support: Support,
@@ -129,7 +172,11 @@ mod tests {
             values.map(|value| value / length)
         };
         let rows: Vec<[f32; 2]> = truth.iter().map(&mut point).collect();
-        let examples = [[-0.7f32, -0.7], [0.7, 0.7]].repeat(shots);
+        let angles = [75f32, 75.0, 45.0, 5.0].into_iter().cycle().take(shots);
+        let examples: Vec<[f32; 2]> = angles
+            .map(|angle| angle.to_radians())
+            .flat_map(|angle| [-1.0, 1.0].map(|side| [side * angle.cos(), side * angle.sin()]))
+            .collect();
         let examples = Matrix::from_rows(&examples).expect("rows");
         Clouds {
             support: Support::new(examples, [0, 1].repeat(shots), 2).expect("complete"),
@@ -176,6 +223,25 @@ mod tests {
             );
             assert!((old - new).abs() < 1e-3, "{old} {new}");
         }
+    }
+
+    /// Texts in another direction than all examples: half of what is to be classified.
+    #[test]
+    fn texts_like_no_example_teach_nothing() {
+        let clouds = clouds(3, LEAST_SHOTS);
+        let away = Matrix::from_rows(&[[0.6f32, -0.8]].repeat(400)).expect("rows");
+        let mut features = clouds.features.clone();
+        features.extend(&away);
+        let near = near_examples(&clouds.support, &features);
+        assert!(!near.is_empty() && near.iter().all(|&text| text < 400));
+        assert!(near_examples(&clouds.support, &away).is_empty());
+    }
+
+    #[test]
+    fn single_examples_do_not_tell_what_is_far() {
+        let alone = clouds(4, 1);
+        let near = near_examples(&alone.support, &alone.features);
+        assert_eq!(near.len(), 400);
     }
 
     #[test]

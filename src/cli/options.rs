@@ -13,6 +13,7 @@ use fewshot::head::{
     Averaging, HeadError, HeadKind, HeadOptions, LinearOptions, MlpOptions, Start as MlpStart,
 };
 use fewshot::prompt::Prompt;
+use fewshot::support::ClassWeights;
 use fewshot::threshold::Threshold;
 use fewshot::tune::Tune;
 
@@ -224,6 +225,10 @@ pub struct Fit {
     /// depends on the others
     #[arg(long)]
     pub inductive: bool,
+    /// How much examples of rare labels count: none (all alike), balanced (all labels weigh alike) or
+    /// sqrt (half way). Without effect where all labels have as many examples
+    #[arg(long, value_name = "KIND", default_value = "sqrt", value_parser = parse_class_weights)]
+    pub class_weights: ClassWeights,
     /// Step of AdamW [default: 0.0003]
     #[arg(long, allow_negative_numbers = true, value_name = "X")]
     pub learning_rate: Option<f64>,
@@ -255,6 +260,17 @@ fn parse_averaging(text: &str) -> Result<Averaging, String> {
         "reptile" => Ok(Averaging::Reptile),
         "plain" => Ok(Averaging::Plain),
         _ => Err(format!("`{text}` is no averaging; choose reptile or plain")),
+    }
+}
+
+fn parse_class_weights(text: &str) -> Result<ClassWeights, String> {
+    match text {
+        "none" => Ok(ClassWeights::None),
+        "sqrt" => Ok(ClassWeights::Sqrt),
+        "balanced" => Ok(ClassWeights::Balanced),
+        _ => Err(format!(
+            "`{text}` is no class weight; choose none, sqrt or balanced"
+        )),
     }
 }
 
@@ -300,6 +316,7 @@ impl Fit {
             kind: self.head.unwrap_or(usual),
             linear,
             mlp,
+            class_weights: self.class_weights,
         };
         head.validate().map_err(out_of_range)?;
         Ok(FitOptions {

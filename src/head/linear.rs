@@ -1,6 +1,7 @@
 //! Multinomial logistic regression with an L2 penalty, the linear probe.
 //!
-//! Minimises Σᵢ −log softmax(W xᵢ + b)[yᵢ] + ‖W‖² / (2 · strength), the bias not penalised
+//! Minimises Σᵢ −wᵢ log softmax(W xᵢ + b)[yᵢ] + ‖W‖² / (2 · strength), the bias not penalised, wᵢ the class
+//! weights
 //! (Hastie, Tibshirani & Friedman, The Elements of Statistical Learning, 18.3.2), by L-BFGS
 //! (Liu & Nocedal 1989) in f64.
 
@@ -165,8 +166,9 @@ impl Problem {
         let (features, ways) = (support.features(), support.ways());
         let values = features.values().iter().map(|&value| f64::from(value));
         let mut targets = vec![0.0; features.rows() * ways];
-        for (row, &class) in targets.chunks_exact_mut(ways).zip(support.classes()) {
-            row[class] = 1.0;
+        let labels = support.classes().iter().zip(support.weights());
+        for (row, (&class, weight)) in targets.chunks_exact_mut(ways).zip(labels) {
+            row[class] = weight;
         }
         Self {
             features: values.collect(),

@@ -20,7 +20,7 @@ pub use prototype::Prototype;
 
 use crate::held_out::HeldOut;
 use crate::matrix::Matrix;
-use crate::support::Support;
+use crate::support::{ClassWeights, Support};
 
 /// What can go wrong with a head.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +119,10 @@ pub struct HeadOptions {
     pub linear: LinearOptions,
     /// Of the perceptron.
     pub mlp: MlpOptions,
+    /// How much examples of rare classes count; default [`ClassWeights::Sqrt`]. Prototypes are means of
+    /// their own class, and need none.
+    #[serde(default)]
+    pub class_weights: ClassWeights,
 }
 
 impl HeadOptions {
@@ -157,6 +161,7 @@ impl HeadOptions {
     /// As [`fit`](Self::fit).
     pub(crate) fn fit_judged(&self, support: &Support, seed: u64) -> Result<Fitted, HeadError> {
         self.validate()?;
+        let support = &support.weighted(self.class_weights);
         Ok(match self.kind {
             HeadKind::Linear => Fitted::new(Linear::fit(support, &self.linear), None),
             HeadKind::Prototype => Fitted::new(Prototype::fit(support), None),
@@ -184,6 +189,7 @@ impl HeadOptions {
         guesses: &Guesses,
         seed: u64,
     ) -> Result<Option<Box<dyn Head>>, HeadError> {
+        let support = &support.weighted(self.class_weights);
         let linear = || Linear::fit_with(support, guesses, &self.linear);
         Ok(match self.kind {
             HeadKind::Linear => Some(Box::new(linear())),

@@ -4,6 +4,7 @@ mod bad_input;
 mod bad_model;
 mod benchmark;
 mod cache;
+mod class_weights;
 mod classify;
 mod embed;
 mod evaluate;

@@ -266,7 +266,7 @@ impl Mlp {
 
 #[cfg(test)]
 mod tests {
-    use super::training::summed_loss;
+    use super::training::{Targets, summed_loss};
     use super::*;
     use crate::random::Random;
     use candle_core::Device;
@@ -384,19 +384,31 @@ mod tests {
         }
     }
 
+    fn loss(logits: &Tensor, classes: Tensor, weights: &[f32], ways: usize) -> f32 {
+        let weights = Tensor::new(weights, &Device::Cpu).expect("tensor");
+        let loss = summed_loss(logits, &Targets { classes, weights }, ways);
+        loss.and_then(|l| Ok(l.to_scalar()?)).expect("a number")
+    }
+
     /// torch 2.15: `BCEWithLogitsLoss(reduction="sum")(tensor([0.5, -2.0, 300.0]), tensor([1., 1., 0.]))`
     /// and `CrossEntropyLoss(reduction="sum")(tensor([[1., 2., 4.], [0., 0., 0.]]), tensor([2, 1]))`.
     #[test]
     fn losses_agree_with_torch() {
         let logits = Tensor::new(&[[0.5f32], [-2.0], [300.0]], &Device::Cpu).expect("tensor");
         let targets = Tensor::new(&[1f32, 1.0, 0.0], &Device::Cpu).expect("tensor");
-        let loss = summed_loss(&logits, &targets, 2).and_then(|l| Ok(l.to_scalar::<f32>()?));
-        assert!((loss.expect("finite") - 302.601).abs() < 1e-3);
+        let alone = loss(&logits, targets.clone(), &[1.0; 3], 2);
+        assert!((alone - 302.601).abs() < 1e-3);
+        // `weight=tensor([2.0, 0.5, 0.0])`.
+        let weighted = loss(&logits, targets, &[2.0, 0.5, 0.0], 2);
+        assert!((weighted - 2.011_618).abs() < 1e-5, "{weighted}");
         let logits =
             Tensor::new(&[[1f32, 2.0, 4.0], [0.0, 0.0, 0.0]], &Device::Cpu).expect("tensor");
         let targets = Tensor::new(&[2u32, 1], &Device::Cpu).expect("tensor");
-        let loss = summed_loss(&logits, &targets, 3).and_then(|l| Ok(l.to_scalar::<f32>()?));
-        assert!((loss.expect("finite") - 1.268_458).abs() < 1e-5);
+        let alone = loss(&logits, targets.clone(), &[1.0; 2], 3);
+        assert!((alone - 1.268_458).abs() < 1e-5);
+        // `weight=tensor([1.0, 0.5, 3.0])`: by class.
+        let weighted = loss(&logits, targets, &[3.0, 0.5], 3);
+        assert!((weighted - 1.058_844).abs() < 1e-5, "{weighted}");
     }
 
     #[test]

@@ -11,12 +11,27 @@ use crate::head::{HeadError, Linear, to_tensor};
 use crate::random::Random;
 use crate::support::Support;
 
+/// Samples of one step.
+struct Batch {
+    /// `[samples, width]`.
+    features: Tensor,
+    targets: Targets,
+}
+
+/// What samples should be.
+pub(super) struct Targets {
+    /// `[samples]`: class indices, as f32 for two classes.
+    pub classes: Tensor,
+    /// `[samples]`: what each counts.
+    pub weights: Tensor,
+}
+
 /// One run of gradient descent.
 pub(super) struct Training {
     mlp: Mlp,
     variables: Vec<Var>,
     optimiser: AdamW,
-    batches: Vec<(Tensor, Tensor)>,
+    batches: Vec<Batch>,
     episodes: Option<Episodes>,
     options: MlpOptions,
 }
@@ -81,7 +96,7 @@ impl Training {
     /// An epoch: zero the gradients, forward, loss, backward, step, batch by batch. candle keeps
     /// no gradients between steps, so zeroing them is implied.
     fn epoch(&mut self) -> Result<(), HeadError> {
-        for (features, targets) in &self.batches {
+        for Batch { features, targets } in &self.batches {
             let logits = self.mlp.forward(features)?;
             let loss = summed_loss(&logits, targets, self.mlp.ways)?;
             if !loss.to_scalar::<f32>()?.is_finite() {
@@ -129,37 +144,50 @@ fn rates(options: &MlpOptions) -> Rates {
     }
 }
 
-fn batches(support: &Support, size: usize) -> Result<Vec<(Tensor, Tensor)>, HeadError> {
+fn batches(support: &Support, size: usize) -> Result<Vec<Batch>, HeadError> {
     let indices: Vec<usize> = (0..support.classes().len()).collect();
+    let weights = support.weights();
     let batch = |rows: &[usize]| {
-        let targets: Vec<u32> = rows
-            .iter()
-            .map(|&row| support.classes()[row] as u32)
-            .collect();
-        let targets = Tensor::from_vec(targets, rows.len(), &Device::Cpu)?;
-        let targets = if support.ways() == 2 {
-            targets.to_dtype(DType::F32)?
-        } else {
-            targets
+        let classes = rows.iter().map(|&row| support.classes()[row] as u32);
+        let classes = Tensor::from_vec(classes.collect(), rows.len(), &Device::Cpu)?;
+        let classes = match support.ways() {
+            2 => classes.to_dtype(DType::F32)?,
+            _ => classes,
         };
-        Ok((to_tensor(&support.features().select(rows))?, targets))
+        let weights: Vec<f32> = rows.iter().map(|&row| weights[row] as f32).collect();
+        let weights = Tensor::from_vec(weights, rows.len(), &Device::Cpu)?;
+        let features = to_tensor(&support.features().select(rows))?;
+        let targets = Targets { classes, weights };
+        Ok(Batch { features, targets })
     };
     indices.chunks(size).map(batch).collect()
 }
 
-/// Binary cross-entropy of the sigmoid, or cross-entropy of the softmax, summed over the samples.
+/// Binary cross-entropy of the sigmoid, or cross-entropy of the softmax, weighted and summed over the
+/// samples.
 pub(super) fn summed_loss(
     logits: &Tensor,
-    targets: &Tensor,
+    targets: &Targets,
     ways: usize,
 ) -> Result<Tensor, HeadError> {
-    if ways > 2 {
-        let mean = candle_nn::loss::cross_entropy(logits, targets)?;
-        return Ok((mean * targets.elem_count() as f64)?);
-    }
-    // relu(z) − z·y + log(1 + exp(−|z|)), which does not overflow; candle's own goes through
-    // log(sigmoid(z)), which is −∞ for a far logit.
-    let z = logits.squeeze(1)?;
+    let losses = match ways {
+        2 => binary(&logits.squeeze(1)?, &targets.classes)?,
+        _ => multinomial(logits, &targets.classes)?,
+    };
+    Ok((losses * &targets.weights)?.sum_all()?)
+}
+
+/// relu(z) − z·y + log(1 + exp(−|z|)), which does not overflow; candle's own goes through
+/// log(sigmoid(z)), which is −∞ for a far logit.
+fn binary(z: &Tensor, classes: &Tensor) -> candle_core::Result<Tensor> {
     let tail = (z.abs()?.neg()?.exp()? + 1.0)?.log()?;
-    Ok((((z.relu()? - (&z * targets)?)? + tail)?).sum_all()?)
+    (z.relu()? - (z * classes)?)? + tail
+}
+
+fn multinomial(logits: &Tensor, classes: &Tensor) -> candle_core::Result<Tensor> {
+    let logarithms = candle_nn::ops::log_softmax(logits, 1)?;
+    logarithms
+        .gather(&classes.unsqueeze(1)?, 1)?
+        .squeeze(1)?
+        .neg()
 }
