@@ -31,7 +31,7 @@ def main():
     print(f"| set | rarest label | {' | '.join(f'{kind}: accuracy, macro F1' for kind in KINDS)} |")
     means = []
     for folder in args.sets:
-        train, test = read(folder, "train"), read(folder, "test")
+        train, test = distinct(read(folder, "train")), distinct(read(folder, "test"))
         runs, rarest = [], []
         for seed in range(args.seeds):
             rng = random.Random(seed)
@@ -44,6 +44,11 @@ def main():
         name = os.path.basename(os.path.normpath(folder))
         print(f"| {name} | {mean(rarest):.1f} | {cells(means[-1])} |", flush=True)
     print(f"| mean | | {cells(mean_of(means))} |")
+
+
+def distinct(rows):
+    """Some sets have a text twice, with two labels."""
+    return list({row["text"].strip(): row for row in rows}.values())
 
 
 def as_they_come(rows, shots, rng):
@@ -61,7 +66,7 @@ def evaluate(args, examples, texts, kind):
         write(few, [{"text": row["text"], "label": row["label"]} for row in examples])
         write(test, [{"text": row["text"], "label": row["label"]} for row in texts])
         command = [args.fewshot, "evaluate", "-q", "--json", "--examples", few, "--test", test, "--class-weights", kind]
-        output = subprocess.run([*command, *args.options], check=True, capture_output=True, text=True).stdout
+        output = subprocess.run([*command, *args.options], check=True, stdout=subprocess.PIPE, text=True).stdout
     report = json.loads(output)["report"]
     return report["accuracy"]["value"], report["macro_f1"]["value"]
 

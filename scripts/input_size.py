@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Speed and peak memory of `fewshot embed` against the number of texts.
 
-    python scripts/input_size.py --fewshot target/release/fewshot [--model ID] [--sizes 100,1000,10000]
+    python scripts/input_size.py --fewshot target/release/fewshot [--model ID] [--sizes 100,1000,10000] [--repeats 1]
 
-Texts are 22 random common words each, all different. A line for each size: seconds, texts a second,
+Texts are 22 random common words each, all different unless each is there several times in a row. A line for each size: seconds, texts a second,
 peak memory, of the whole process.
 """
 
@@ -22,13 +22,15 @@ def main():
     parser.add_argument("--fewshot", required=True)
     parser.add_argument("--model", default="sentence-transformers/all-mpnet-base-v2")
     parser.add_argument("--sizes", default="100,1000,10000")
+    parser.add_argument("--repeats", type=int, default=1)
     args = parser.parse_args()
     print("| texts | seconds | texts/s | peak MB |\n|---|---|---|---|")
     for size in map(int, args.sizes.split(",")):
         with tempfile.TemporaryDirectory() as folder:
             random.seed(size)
             with open(f"{folder}/texts.txt", "w", encoding="utf-8") as file:
-                file.writelines(" ".join(random.choices(WORDS, k=22)) + "\n" for _ in range(size))
+                for _ in range(size // args.repeats):
+                    file.write((" ".join(random.choices(WORDS, k=22)) + "\n") * args.repeats)
             seconds, peak = run([
                 args.fewshot, "embed", "--quiet", "--model", args.model,
                 "--input", f"{folder}/texts.txt", "--output", f"{folder}/v.npy",

@@ -215,6 +215,13 @@ impl FewShotClassifier {
         Self::fit_on(encoder, dataset, &self.options, seen, watch)
     }
 
+    /// Whether texts that are to be classified are worth learning from unasked: once the encoder is tuned
+    /// they bring nothing (`docs/results.md`), and answers would depend on each other for it.
+    #[must_use]
+    pub fn gains_from_texts(&self) -> bool {
+        self.tuned().is_none() && !self.options.inductive
+    }
+
     /// Goes on learning from texts that nobody labelled, such as those that are to be classified next;
     /// their vectors are kept, so that to classify them then costs nothing. Says whether anything
     /// changed: not with [`FitOptions::inductive`], nor where [`VectorClassifier::adapt`] cannot.

@@ -140,17 +140,15 @@ impl Support {
         self.examples
     }
 
-    /// The examples' features, without the prior's.
-    pub(crate) fn example_features(&self) -> Matrix {
-        self.features
-            .select(&(0..self.examples).collect::<Vec<_>>())
-    }
-
-    /// Those of one class.
-    pub(crate) fn example_features_of(&self, class: usize) -> Matrix {
-        let own = |&row: &usize| self.classes[row] == class;
-        let rows: Vec<usize> = (0..self.examples).filter(own).collect();
-        self.features.select(&rows)
+    /// Features and classes of the examples, or of at most `most` of them, in even steps through class after
+    /// class.
+    pub(crate) fn sample(&self, most: usize) -> (Matrix, Vec<usize>) {
+        let step = self.examples.div_ceil(most).max(1);
+        let mut rows: Vec<usize> = (0..self.examples).collect();
+        rows.sort_by_key(|&row| self.classes[row]);
+        let rows: Vec<usize> = rows.into_iter().step_by(step).collect();
+        let classes = rows.iter().map(|&row| self.classes[row]).collect();
+        (self.features.select(&rows), classes)
     }
 
     /// Splits that hold out each example once and keep an example of every class, and the whole
@@ -263,6 +261,19 @@ mod tests {
             let again = support.splits(5, seed);
             prop_assert!(splits.iter().zip(&again).all(|(a, b)| a.held_out == b.held_out));
         }
+    }
+
+    #[test]
+    fn a_sample_is_taken_from_all_examples_and_no_prior() {
+        let prior = Matrix::zeros(2, 1);
+        let support = numbered([0, 1].repeat(50), 2).with_prior(&prior, &[0, 1]);
+        assert_eq!(support.sample(100).1.len(), 100);
+        let (features, classes) = support.sample(50);
+        assert_eq!(classes, [vec![0; 25], vec![1; 25]].concat());
+        let numbers = (0..25).flat_map(|at| [4.0 * at as f32, 4.0 * at as f32 + 1.0]);
+        let mut found = features.values().to_vec();
+        found.sort_by(f32::total_cmp);
+        assert_eq!(found, numbers.collect::<Vec<_>>());
     }
 
     #[test]

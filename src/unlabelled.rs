@@ -32,6 +32,8 @@ const MOST: f64 = 0.1;
 /// A text is learned from if some example is as similar to it as, to this share of the examples, the
 /// most similar one of their class is at most. A half learned less from texts that do belong to a class.
 const FAR: f64 = 0.25;
+/// Most examples that a text is compared with: memory grows with their square.
+const COMPARED: usize = 1000;
 
 /// A head that has learned from guesses too, and its temperature.
 pub(crate) struct Adapted {
@@ -90,10 +92,8 @@ pub(crate) fn adapt(
 
 /// The texts that are no farther from the examples than most examples from those of their own class.
 fn near_examples(support: &Support, features: &Matrix) -> Vec<usize> {
-    let examples = support.example_features();
-    let mut usual: Vec<f32> = (0..support.ways())
-        .flat_map(|class| nearest_of_own(&support.example_features_of(class)))
-        .collect();
+    let (examples, classes) = support.sample(COMPARED);
+    let mut usual = nearest_of_own(&examples, &classes);
     usual.sort_by(f32::total_cmp);
     // No class has two examples: nothing tells what is far.
     let Some(&least) = usual.get((FAR * usual.len() as f64) as usize) else {
@@ -106,16 +106,17 @@ fn near_examples(support: &Support, features: &Matrix) -> Vec<usize> {
         .collect()
 }
 
-/// The similarity of each row to the most similar other one; none for a row alone.
-fn nearest_of_own(rows: &Matrix) -> Vec<f32> {
-    let similarities = rows.products(rows);
+/// The similarity of each example to the most similar other one of its class; none for one alone.
+fn nearest_of_own(examples: &Matrix, classes: &[usize]) -> Vec<f32> {
+    let similarities = examples.products(examples);
     let nearest = |row: usize| {
-        let others = (0..rows.rows()).filter(|&other| other != row);
+        let own = |&other: &usize| other != row && classes[other] == classes[row];
+        let others = (0..classes.len()).filter(own);
         others
             .map(|other| similarities.row(row)[other])
             .max_by(f32::total_cmp)
     };
-    (0..rows.rows()).filter_map(nearest).collect()
+    (0..classes.len()).filter_map(nearest).collect()
 }
 
 /// Whether so many texts, beside this support set, are worth learning from.

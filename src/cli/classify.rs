@@ -36,11 +36,11 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let names = args.examples.fields.names();
     stream::check(&args.stream, &names, &args.examples.examples)?;
-    let texts = match args.fit.inductive {
-        true => Vec::new(),
-        false => args.unlabelled.read_with(&args.stream, &names)?,
-    };
+    let mut texts = args.unlabelled.read(&names)?;
     let mut classifier = fit(&args.examples, &args.fit, context)?;
+    if classifier.gains_from_texts() {
+        texts = unlabelled::with_input(texts, &args.stream, &names)?;
+    }
     unlabelled::learn(&mut classifier, &texts, context)?;
     predict::label_texts(&classifier, &args.stream, &names, context)
 }

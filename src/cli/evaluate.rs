@@ -16,8 +16,8 @@ use super::{classify, output, predict};
 
 /// Learn from a few examples, or load a classifier, and report how well it labels a test set.
 ///
-/// The test texts are learned from without their labels, as `fewshot classify` does with the texts that
-/// it is given, unless --inductive is there.
+/// With --tune off the test texts are learned from without their labels, as `fewshot classify` does with
+/// the texts that it is given, unless --inductive is there.
 ///
 /// Every figure comes with a 95 % bootstrap interval over the test texts.
 #[derive(clap::Args)]
@@ -56,8 +56,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         None => classify::fit(&args.examples, &args.fit, context)?,
     };
     // As `classify` does with the texts that it is given.
-    let texts = first_texts(test.examples().iter().map(|e| e.text.clone()));
-    unlabelled::learn(&mut classifier, &texts, context)?;
+    if classifier.gains_from_texts() {
+        let texts = first_texts(test.examples().iter().map(|e| e.text.clone()));
+        unlabelled::learn(&mut classifier, &texts, context)?;
+    }
     let report = evaluate(&classifier, &test, context)?;
     if args.json {
         return output::print_json(&document(&classifier, &report, context)?);

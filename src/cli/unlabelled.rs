@@ -19,7 +19,7 @@ use super::output;
 #[command(next_help_heading = "Training")]
 pub struct Unlabelled {
     /// Learn from the first texts of this file too, which nobody labelled: .jsonl, .csv, .tsv, .txt or
-    /// .json, also .gz and .zst
+    /// .json, also .gz and .zst. Helps where the encoder is not tuned
     #[arg(long, value_name = "FILE", conflicts_with = "inductive")]
     pub unlabelled: Option<PathBuf>,
 }
@@ -41,20 +41,23 @@ impl Unlabelled {
         let texts = first_texts(records.map(|record| record.text));
         failed.map_or(Ok(texts), |error| Err(error.into()))
     }
+}
 
-    /// The same, and the texts that are to be classified if they are in a file: standard input is
-    /// labelled as it comes.
-    pub fn read_with(&self, stream: &Stream, names: &FieldNames) -> Result<Vec<String>, Failure> {
-        let named = self.read(names)?;
-        let input = stream.source().map(Path::new);
-        let Some(input) = input.filter(|input| input.is_file()) else {
-            return Ok(named);
-        };
-        let records = Records::open(input, stream.input_format, names)?;
-        // What cannot be read is said when it is to be classified.
-        let texts = records.map_while(Result::ok).map(|record| record.text);
-        Ok(first_texts(named.into_iter().chain(texts)))
-    }
+/// `texts`, and those that are to be classified if they are in a file: standard input is labelled as it
+/// comes.
+pub fn with_input(
+    texts: Vec<String>,
+    stream: &Stream,
+    names: &FieldNames,
+) -> Result<Vec<String>, Failure> {
+    let input = stream.source().map(Path::new);
+    let Some(input) = input.filter(|input| input.is_file()) else {
+        return Ok(texts);
+    };
+    let records = Records::open(input, stream.input_format, names)?;
+    // What cannot be read is said when it is to be classified.
+    let of_input = records.map_while(Result::ok).map(|record| record.text);
+    Ok(first_texts(texts.into_iter().chain(of_input)))
 }
 
 /// As many distinct texts as are worth learning from, blank ones left out; of long ones fewer.

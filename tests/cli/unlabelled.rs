@@ -3,7 +3,7 @@
 use crate::support::{Folder, example_lines};
 use serde_json::{Map, Value};
 
-const LINEAR: &str = "classify --head linear --examples four.jsonl";
+const LINEAR: &str = "classify --head linear --tune off --examples four.jsonl";
 
 /// With four examples of each label, and many texts without one.
 fn folder() -> Folder {
@@ -114,6 +114,19 @@ fn few_texts_and_standard_input_change_nothing() {
     assert_eq!(piped, inductive);
 }
 
+/// Unless they are named.
+#[test]
+fn a_tuned_classifier_answers_each_text_by_itself() {
+    let folder = folder();
+    let run = |options: &str| {
+        let line =
+            format!("classify --head linear --tune 1 --examples four.jsonl many.txt {options}");
+        folder.run(&line).ok().stdout
+    };
+    assert_eq!(run(""), run("--inductive"));
+    assert_ne!(run(""), run("--unlabelled many.txt"));
+}
+
 #[test]
 fn other_texts_can_be_named_and_a_saved_classifier_keeps_what_it_learned() {
     let folder = folder();
@@ -126,7 +139,7 @@ fn other_texts_can_be_named_and_a_saved_classifier_keeps_what_it_learned() {
         folder.run(&format!("{LINEAR} new.txt")).ok().stdout
     );
     folder
-        .run("train --head linear --examples four.jsonl --unlabelled many.txt --output saved")
+        .run("train --head linear --tune off --examples four.jsonl --unlabelled many.txt --output saved")
         .ok();
     let predicted = folder.run("predict --classifier saved new.txt").ok().stdout;
     assert_ne!(

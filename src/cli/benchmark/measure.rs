@@ -239,7 +239,9 @@ impl Trial<'_> {
             .map(|e| e.text.as_str())
             .collect();
         let start = Instant::now();
-        classifier.adapt(&texts[..texts.len().min(UNLABELLED)])?;
+        if classifier.gains_from_texts() {
+            classifier.adapt(&texts[..texts.len().min(UNLABELLED)])?;
+        }
         let probabilities = classifier.predict_proba(&texts)?.probabilities;
         let predict = start.elapsed();
         Ok(self.outcome(&probabilities, classifier.labels(), [fit, predict]))

@@ -1,0 +1,51 @@
+"""What a start from other tasks is worth, one set after the other left out of it.
+
+    python scripts/leave_one_out.py --sets DIR … [--shots 8] [--seeds 3] [--tuned] [--fewshot PROGRAM]
+
+For each set of DIR/{train,test}.jsonl, `fewshot meta-train` makes a start from the training parts of the
+other sets, and `fewshot benchmark` compares classifiers with it and without it on the same draws: with the
+encoder not tuned further and, with `--tuned`, tuned too. Printed are the accuracy without, and the
+difference in points with its 95 % interval.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", nargs="+", required=True)
+    parser.add_argument("--shots", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--tuned", action="store_true")
+    parser.add_argument("--fewshot", default="fewshot")
+    args = parser.parse_args()
+    kinds = ("off", "auto") if args.tuned else ("off",)
+    print("| set | --tune | without | with the start | difference |\n|---|---|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for left_out in args.sets:
+            start = os.path.join(folder, "start.safetensors")
+            tasks = [os.path.join(other, "train.jsonl") for other in args.sets if other != left_out]
+            subprocess.run([args.fewshot, "meta-train", "-q", "--tasks", *tasks, "--output", start], check=True)
+            for tune in kinds:
+                print(row(args, left_out, start, tune), flush=True)
+            os.remove(start)
+
+
+def row(args, folder, start, tune):
+    command = [args.fewshot, "benchmark", "-q", "--json", "--sets", folder]
+    command += ["--shots", str(args.shots), "--seeds", str(args.seeds)]
+    command += ["--config", f"without=--inductive --tune {tune}", "--config", f"with=--inductive --tune {tune} --start {start}"]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    without, with_start = json.loads(output)["rows"]
+    difference = with_start["difference"]
+    mean, low, high = (100 * difference[key] for key in ("mean", "low", "high"))
+    name = os.path.basename(os.path.normpath(folder))
+    return f"| {name} | {tune} | {100 * without['mean']:.1f} | {100 * with_start['mean']:.1f} | {mean:+.1f} ({low:+.1f} to {high:+.1f}) |"
+
+
+if __name__ == "__main__":
+    main()
