@@ -181,9 +181,7 @@ pub struct EmbeddingKey {
 /// Version of the forward pass in a precision.
 fn version(precision: Precision) -> u32 {
     match precision {
-        Precision::F32 => 1,
-        // 1 began in bf16.
-        Precision::Bf16 => 2,
+        Precision::F32 | Precision::Bf16 => 1,
         // 1 had one scale a row and output.
         Precision::Int8 => 2,
     }
