@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 
 import numpy as np
-from few_shot import draw, read, write
+from few_shot import draw, name_of, read, write
 from sklearn.linear_model import LogisticRegression
 
 KINDS = ["mixup", "within", "noise", "drop", "wrap"]
@@ -39,7 +39,7 @@ def main():
     for folder in args.sets:
         base, differences = one_set(args, folder)
         told = "  ".join(f"{kind} {interval(differences[kind])}" for kind in KINDS)
-        print(f"{os.path.basename(folder.rstrip('/'))}: {100 * np.mean(base):.1f}  {told}", flush=True)
+        print(f"{name_of(folder)}: {100 * np.mean(base):.1f}  {told}", flush=True)
         for kind in KINDS:
             gains[kind].append(np.mean(differences[kind]))
     print("all sets:", "  ".join(f"{kind} {interval(gains[kind])}" for kind in KINDS))

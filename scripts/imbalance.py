@@ -7,26 +7,18 @@ regard to their labels, and one more of each label that is then missing; accurac
 the test part, mean over the seeds, in percent. What stands after `--` goes to `fewshot evaluate`.
 """
 
-import argparse
 import json
-import os
 import random
-import subprocess
-import tempfile
 
-from few_shot import read, write
+from few_shot import files, name_of, options, output_of, read
 
 KINDS = ("none", "sqrt", "balanced")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, seeds=5)
     parser.add_argument("--sets", nargs="+", required=True)
-    parser.add_argument("--shots", type=int, default=8)
-    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--texts", type=int, default=400)
-    parser.add_argument("--fewshot", default="fewshot")
-    parser.add_argument("options", nargs="*")
     args = parser.parse_args()
     print(f"| set | rarest label | {' | '.join(f'{kind}: accuracy, macro F1' for kind in KINDS)} |")
     means = []
@@ -41,8 +33,7 @@ def main():
             texts = rng.sample(test, min(args.texts, len(test)))
             runs.append([evaluate(args, examples, texts, kind) for kind in KINDS])
         means.append(mean_of(runs))
-        name = os.path.basename(os.path.normpath(folder))
-        print(f"| {name} | {mean(rarest):.1f} | {cells(means[-1])} |", flush=True)
+        print(f"| {name_of(folder)} | {mean(rarest):.1f} | {cells(means[-1])} |", flush=True)
     print(f"| mean | | {cells(mean_of(means))} |")
 
 
@@ -61,12 +52,9 @@ def as_they_come(rows, shots, rng):
 
 def evaluate(args, examples, texts, kind):
     """Accuracy and macro F1."""
-    with tempfile.TemporaryDirectory() as folder:
-        few, test = os.path.join(folder, "few.jsonl"), os.path.join(folder, "test.jsonl")
-        write(few, [{"text": row["text"], "label": row["label"]} for row in examples])
-        write(test, [{"text": row["text"], "label": row["label"]} for row in texts])
-        command = [args.fewshot, "evaluate", "-q", "--json", "--examples", few, "--test", test, "--class-weights", kind]
-        output = subprocess.run([*command, *args.options], check=True, stdout=subprocess.PIPE, text=True).stdout
+    with files(examples, texts) as (few, test):
+        command = [args.fewshot, "evaluate", "-q", "--json", "--examples", few, "--test", test]
+        output = output_of([*command, "--class-weights", kind, *args.options])
     report = json.loads(output)["report"]
     return report["accuracy"]["value"], report["macro_f1"]["value"]
 

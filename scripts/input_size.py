@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Speed and peak memory of `fewshot embed` against the number of texts.
 
-    python scripts/input_size.py --fewshot target/release/fewshot [--model ID] [--sizes 100,1000,10000] [--repeats 1]
+    python scripts/input_size.py --fewshot target/release/fewshot [--model ID] [--sizes 100,1000,10000]
+        [--repeats 1]
 
-Texts are 22 random common words each, all different unless each is there several times in a row. A line for each size: seconds, texts a second,
-peak memory, of the whole process.
+Texts are 22 random common words each, all different unless each is there several times in a row. A line
+for each size: seconds, texts a second, peak memory, of the whole process.
 """
 
 import argparse

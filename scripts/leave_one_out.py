@@ -14,6 +14,8 @@ import os
 import subprocess
 import tempfile
 
+from few_shot import name_of, output_of
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -40,12 +42,10 @@ def row(args, folder, start, tune):
     command = [args.fewshot, "benchmark", "-q", "--json", "--sets", folder]
     command += ["--shots", str(args.shots), "--seeds", str(args.seeds)]
     command += ["--config", f"without=--inductive --tune {tune}", "--config", f"with=--inductive --tune {tune} --start {start}"]
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    without, with_start = json.loads(output)["rows"]
+    without, with_start = json.loads(output_of(command))["rows"]
     difference = with_start["difference"]
     mean, low, high = (100 * difference[key] for key in ("mean", "low", "high"))
-    name = os.path.basename(os.path.normpath(folder))
-    return f"| {name} | {tune} | {100 * without['mean']:.1f} | {100 * with_start['mean']:.1f} | {mean:+.1f} ({low:+.1f} to {high:+.1f}) |"
+    return f"| {name_of(folder)} | {tune} | {100 * without['mean']:.1f} | {100 * with_start['mean']:.1f} | {mean:+.1f} ({low:+.1f} to {high:+.1f}) |"
 
 
 if __name__ == "__main__":

@@ -9,25 +9,19 @@ softmax: nothing learned from the texts, temperature 1. What stands after `--` g
 and `fewshot train`.
 """
 
-import argparse
 import json
 import os
 import random
 import subprocess
-import tempfile
 
-from few_shot import classify, draw, read, write
+from few_shot import classify, draw, files, options, read, rows_of, without_labels
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__, seeds=3)
     parser.add_argument("--set", required=True)
     parser.add_argument("--known", type=int, default=20)
-    parser.add_argument("--shots", type=int, default=8)
     parser.add_argument("--texts", type=int, default=300)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--fewshot", default="fewshot")
-    parser.add_argument("options", nargs="*")
     args = parser.parse_args()
     train, test = read(args.set, "train"), read(args.set, "test")
     areas, plain_areas = [], []
@@ -57,16 +51,13 @@ def one(args, train, test, rng):
 
 def plain_softmax(args, examples, texts):
     """The highest probability of each text at temperature 1, from the examples alone."""
-    with tempfile.TemporaryDirectory() as folder:
-        few, new, classifier = (os.path.join(folder, name) for name in ("few.jsonl", "new.jsonl", "classifier"))
-        write(few, [{"text": row["text"], "label": row["label"]} for row in examples])
-        write(new, [{"text": row["text"]} for row in texts])
+    with files(examples, without_labels(texts)) as (few, new):
+        classifier = os.path.join(os.path.dirname(few), "classifier")
         subprocess.run([args.fewshot, "train", "-q", "--examples", few, "--output", classifier, *args.options], check=True)
-        command = [args.fewshot, "predict", "-q", "--classifier", classifier, "--input", new]
-        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        answers = rows_of([args.fewshot, "predict", "-q", "--classifier", classifier, "--input", new])
         with open(os.path.join(classifier, "classifier.json"), encoding="utf-8") as file:
             temperature = json.load(file)["calibration"]["temperature"]
-    return [highest(json.loads(line)["probabilities"].values(), temperature) for line in output.splitlines()]
+    return [highest(answer["probabilities"].values(), temperature) for answer in answers]
 
 
 def highest(probabilities, temperature):

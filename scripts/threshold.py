@@ -6,21 +6,15 @@ For each set of DIR/{train,test}.jsonl and each seed, examples are drawn from th
 test part is classified. What stands after `--` goes to `fewshot classify`.
 """
 
-import argparse
-import os
 import random
 
-from few_shot import classify, draw, read
+from few_shot import classify, draw, name_of, options, read
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, seeds=1)
     parser.add_argument("--sets", nargs="+", required=True)
-    parser.add_argument("--shots", type=int, default=8)
-    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--share", type=float, default=0.95)
-    parser.add_argument("--fewshot", default="fewshot")
-    parser.add_argument("options", nargs="*")
     args = parser.parse_args()
     print(f"| set | seed | right without a threshold | labelled with auto:{args.share} | right of these |\n|---|---|---|---|---|")
     for folder in args.sets:
@@ -28,13 +22,12 @@ def main():
         labels = sorted({row["label"] for row in train})
         for seed in range(args.seeds):
             examples = draw(train, labels, args.shots, random.Random(seed))
-            options = ["--threshold", f"auto:{args.share}", *args.options]
-            answers = classify(args.fewshot, examples, test, options)
+            threshold = ["--threshold", f"auto:{args.share}"]
+            answers = classify(args.fewshot, examples, test, [*threshold, *args.options])
             given = [(a["label"], row["label"]) for a, row in zip(answers, test) if a["label"] is not None]
             guesses = [max(a["probabilities"], key=a["probabilities"].get) for a in answers]
             right = share(zip(guesses, (row["label"] for row in test)))
-            name = os.path.basename(os.path.normpath(folder))
-            print(f"| {name} | {seed} | {right} | {100 * len(given) / len(test):.0f} % | {share(given)} |", flush=True)
+            print(f"| {name_of(folder)} | {seed} | {right} | {100 * len(given) / len(test):.0f} % | {share(given)} |", flush=True)
 
 
 def share(pairs):
