@@ -16,8 +16,8 @@ use crate::random::Random;
 pub enum ClassWeights {
     /// All alike: frequent classes stay favoured.
     None,
-    /// The square root of [`Balanced`](Self::Balanced): rare classes are found more often, at no cost to the
-    /// accuracy.
+    /// The square root of [`Balanced`](Self::Balanced): rare classes are found more often, on average at no
+    /// cost to the accuracy.
     #[default]
     Sqrt,
     /// All classes weigh alike: examples / (ways · examples of the class).
@@ -90,7 +90,8 @@ impl Support {
         }
     }
 
-    /// What each row counts, prior examples as the examples of their class.
+    /// What each row counts, above 0, prior examples as the examples of their class: one number a row of
+    /// [`features`](Self::features).
     #[must_use]
     pub fn weights(&self) -> Vec<f64> {
         let mut counts = vec![0usize; self.ways];
