@@ -16,8 +16,8 @@ use crate::random::Random;
 pub enum ClassWeights {
     /// All alike: frequent classes stay favoured.
     None,
-    /// The square root of [`Balanced`](Self::Balanced): rare classes are found more often, on average at no
-    /// cost to the accuracy.
+    /// The square root of [`Balanced`](Self::Balanced): rare classes are found more often, at little or
+    /// no cost to the accuracy.
     #[default]
     Sqrt,
     /// All classes weigh alike: examples / (ways · examples of the class).
