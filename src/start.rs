@@ -1,12 +1,13 @@
-//! A start from other tasks: top layers tuned on several labelled sets at once, from which the tuning
-//! on a new task begins.
+//! A start from other tasks: how the top layers change when they are tuned on several labelled sets at
+//! once, in episodes; a classifier of a new task begins there.
 //!
 //! How much of it is used is chosen for each task by its own examples: none, half of the way from
 //! the model's weights to the start's, or all of it, whichever parts held-out examples best. A
 //! start that knows nothing of the task is thereby left out.
 //!
 //! # Sources
-//! Vinyals et al. 2016 (training as one will test, task by task); Wortsman et al. 2022, "Robust
+//! Vinyals et al. 2016 (training as one will test, task by task); Bertinetto et al. 2019 (a closed-form
+//! head in each episode); Wortsman et al. 2022, "Robust
 //! fine-tuning of zero-shot models" (weights between the model's and the tuned ones).
 
 use std::collections::HashMap;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::classifier::FitOptions;
 use crate::data::{Dataset, write_atomically};
-use crate::encoder::{Encoder, TuneOptions, TuneProgress, TunedLayers};
+use crate::encoder::{Encoder, Loss, LowRank, TuneOptions, TuneProgress};
 use crate::lesson::Lesson;
 use crate::random::Random;
 
@@ -71,15 +72,15 @@ impl StartError {
     }
 }
 
-/// Top layers tuned on several tasks.
+/// How the top layers change when they are tuned on several tasks.
 pub struct Start {
-    tuned: TunedLayers,
+    change: LowRank,
 }
 
 /// Examples of a task that a start learns from.
 const TASK_EXAMPLES: usize = 1000;
 /// Steps on each task.
-const TASK_STEPS: usize = 40;
+const TASK_STEPS: usize = 30;
 /// Half the rate of a tuning on a few examples: the steps are many more.
 const LEARNING_RATE: f32 = 5e-5;
 /// The shares of a start that a task chooses from.
@@ -88,6 +89,9 @@ const SHARES: [f32; 3] = [0.0, 0.5, 1.0];
 /// The entry of the file's metadata that holds an [`Origin`] as JSON; the only one, since the
 /// order of several is not fixed.
 const ORIGIN: &str = "fewshot-start";
+
+/// Of the file's layout.
+const VERSION: u32 = 2;
 
 /// What a start belongs to.
 #[derive(Serialize, Deserialize)]
@@ -98,8 +102,8 @@ struct Origin {
 }
 
 impl Start {
-    /// Tunes the upper half of the layers on all tasks, step by step another one: 40 steps on each,
-    /// which look at up to 1,000 of its examples.
+    /// Tunes the upper half of the layers on all tasks, in episodes: each draws a
+    /// support and a query set of one task, in turn. 30 episodes a task look at up to 1,000 of its examples.
     ///
     /// # Errors
     /// If a task has one label only, or the encoder fails.
@@ -123,13 +127,14 @@ impl Start {
             steps: TASK_STEPS * tasks.len(),
             goal: 0.0,
             learning_rate: LEARNING_RATE,
+            loss: Loss::Episodes,
             seed,
             ..TuneOptions::default()
         };
         let encoder = encoder.tune_on_tasks(&tasks, &tuning, watch)?;
-        let tuned = encoder.tuned().cloned();
+        let change = encoder.low_rank(seed)?;
         Ok(Self {
-            tuned: tuned.expect("an encoder after a tuning has tuned layers"),
+            change: change.expect("an encoder after a tuning has tuned layers"),
         })
     }
 
@@ -148,7 +153,7 @@ impl Start {
         for share in SHARES {
             let candidate = match share {
                 0.0 => Arc::clone(encoder),
-                _ => Arc::new(encoder.with_share_of(&self.tuned, share)?),
+                _ => Arc::new(encoder.with_low_rank(&self.change, share)?),
             };
             let lesson = Lesson::new(&candidate, dataset, options);
             let embedded = lesson.embed(&candidate)?;
@@ -169,13 +174,13 @@ impl Start {
     /// If it cannot be written; what was there before is then untouched.
     pub fn save(&self, path: &Path, encoder: &Encoder) -> Result<()> {
         let origin = Origin {
-            version: 1,
+            version: VERSION,
             encoder: encoder.identity().id.clone(),
             sha256: encoder.identity().sha256.clone(),
         };
         let origin = serde_json::to_string(&origin).map_err(|e| foreign(path, e.to_string()))?;
         let metadata = HashMap::from([(ORIGIN.to_owned(), origin)]);
-        let bytes = encoder.bytes_of(&self.tuned, Some(metadata));
+        let bytes = encoder.bytes_of(&self.change, metadata);
         let bytes = bytes.map_err(|error| foreign(path, error.to_string()))?;
         Ok(write_atomically(path, |file| file.write_all(&bytes))?)
     }
@@ -197,6 +202,10 @@ impl Start {
         };
         let origin: Origin =
             serde_json::from_str(origin).map_err(|error| foreign(path, error.to_string()))?;
+        if origin.version != VERSION {
+            let reason = format!("it has version {}, not {VERSION}", origin.version);
+            return Err(foreign(path, reason));
+        }
         if origin.sha256 != encoder.identity().sha256 {
             return Err(StartError::OtherEncoder {
                 path: path.to_owned(),
@@ -204,9 +213,9 @@ impl Start {
                 found: encoder.identity().id.clone(),
             });
         }
-        let tuned = encoder.tuned_layers_from(&bytes);
+        let change = encoder.low_rank_from(&bytes);
         Ok(Self {
-            tuned: tuned.map_err(|reason| foreign(path, reason))?,
+            change: change.map_err(|reason| foreign(path, reason))?,
         })
     }
 }
@@ -266,9 +275,9 @@ mod tests {
         let texts: Vec<&str> = dataset.examples().iter().map(|e| e.text.as_str()).collect();
         let options = TuneOptions::far(2, 60);
         let tuned = encoder.tune(&texts, classes, &options, &mut |_| ());
-        let tuned = tuned.expect("tuned").tuned().cloned();
+        let change = tuned.expect("tuned").low_rank(1).expect("read");
         Start {
-            tuned: tuned.expect("tuned layers"),
+            change: change.expect("tuned layers"),
         }
     }
 
@@ -304,7 +313,7 @@ mod tests {
                 .expect("a vector")
                 .vectors
         };
-        let of = |share| values(&encoder.with_share_of(&start.tuned, share).expect("read"));
+        let of = |share| values(&encoder.with_low_rank(&start.change, share).expect("read"));
         let distance = |a: &crate::matrix::Matrix, b: &crate::matrix::Matrix| -> f32 {
             let pairs = a.values().iter().zip(b.values());
             pairs.map(|(a, b)| (a - b).powi(2)).sum()

@@ -12,13 +12,13 @@ use super::options::Fields;
 use super::output;
 use super::progress::TuningBar;
 
-/// Tune the encoder's upper half on several labelled sets, as a start for other tasks.
+/// Tune the encoder's upper half in episodes of several labelled sets, as a start for other tasks.
 ///
 /// `--start FILE` of classify, train, evaluate and benchmark uses as much of it as the examples of
 /// the new task ask for: none if it does not help to tell them apart.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
-  fewshot meta-train --tasks reviews.jsonl complaints.csv --output start.safetensors
+  fewshot meta-train --tasks datasets/tasks/*.jsonl complaints.csv --output start.safetensors
   fewshot classify --start start.safetensors --examples few.jsonl new.txt")]
 pub struct Args {
     /// Labelled sets, one file a task; up to 1,000 examples of each are used

@@ -27,6 +27,13 @@ pub(super) struct Trace {
     norm: Normed,
 }
 
+impl Trace {
+    /// What the layer was given: the output of the one below.
+    pub fn input(&self) -> &[f32] {
+        &self.input
+    }
+}
+
 /// What all layers of a tuning share.
 pub(super) struct Tools<'a> {
     pub transformer: &'a Transformer,

@@ -12,12 +12,7 @@ use crate::matrix::Matrix;
 /// its gradient, `[texts, width]`. Texts of a class that has only one make no pair of one class;
 /// where no pair of a kind is there, the kind counts nothing.
 pub(super) fn cosine_loss(vectors: &Matrix, classes: &[usize]) -> (f64, Matrix) {
-    let norms: Vec<f32> = vectors.iter_rows().map(norm).collect();
-    let mut units = vectors.clone();
-    let width = vectors.columns();
-    for (row, norm) in units.values_mut().chunks_exact_mut(width).zip(&norms) {
-        row.iter_mut().for_each(|value| *value /= norm);
-    }
+    let units = Units::of(vectors);
     let texts = classes.len();
     let pairs = (0..texts).flat_map(|a| (a + 1..texts).map(move |b| (a, b)));
     let same = pairs
@@ -25,7 +20,7 @@ pub(super) fn cosine_loss(vectors: &Matrix, classes: &[usize]) -> (f64, Matrix) 
         .filter(|&(a, b)| classes[a] == classes[b])
         .count();
     let others = texts * texts.saturating_sub(1) / 2 - same;
-    let (mut loss, mut gradient) = (0.0, Matrix::zeros(texts, width));
+    let (mut loss, mut gradient) = (0.0, Matrix::zeros(texts, vectors.columns()));
     for (a, b) in pairs {
         let (target, count) = if classes[a] == classes[b] {
             (1.0, same)
@@ -39,15 +34,43 @@ pub(super) fn cosine_loss(vectors: &Matrix, classes: &[usize]) -> (f64, Matrix) 
         add_scaled(gradient.row_mut(a), units.row(b), slope);
         add_scaled(gradient.row_mut(b), units.row(a), slope);
     }
-    for (text, norm) in norms.iter().enumerate() {
-        let along = dot(gradient.row(text), units.row(text));
-        add_scaled(gradient.row_mut(text), units.row(text), -along);
-        gradient
-            .row_mut(text)
-            .iter_mut()
-            .for_each(|value| *value /= norm);
+    (loss, units.gradient(gradient))
+}
+
+/// Vectors brought to length 1.
+pub(super) struct Units {
+    rows: Matrix,
+    norms: Vec<f32>,
+}
+
+impl Units {
+    pub fn of(vectors: &Matrix) -> Self {
+        let norms: Vec<f32> = vectors.iter_rows().map(norm).collect();
+        let mut rows = vectors.clone();
+        for (at, norm) in norms.iter().enumerate() {
+            rows.row_mut(at).iter_mut().for_each(|value| *value /= norm);
+        }
+        Self { rows, norms }
     }
-    (loss, gradient)
+
+    pub fn rows(&self) -> &Matrix {
+        &self.rows
+    }
+
+    fn row(&self, at: usize) -> &[f32] {
+        self.rows.row(at)
+    }
+
+    /// The gradient of the vectors from that of the rows.
+    pub fn gradient(&self, mut slope: Matrix) -> Matrix {
+        for (at, norm) in self.norms.iter().enumerate() {
+            let (unit, row) = (self.row(at), slope.row_mut(at));
+            let along = dot(row, unit);
+            add_scaled(row, unit, -along);
+            row.iter_mut().for_each(|value| *value /= norm);
+        }
+        slope
+    }
 }
 
 fn norm(vector: &[f32]) -> f32 {

@@ -8,9 +8,12 @@
 mod adam;
 mod attention;
 mod block;
+mod episode;
 mod loss;
+mod low_rank;
 mod products;
 mod rows;
+mod sampler;
 #[cfg(test)]
 mod tests;
 mod tuned;
@@ -19,14 +22,16 @@ use std::ops::Range;
 
 use super::transformer::Workspace;
 use super::weights::Weights;
-use super::{Encoder, EncoderError, pooling};
+use super::{Encoder, EncoderError, kernels, pooling};
 use crate::kernels::Precision;
 use crate::matrix::Matrix;
-use crate::random::Random;
 use block::{Block, Tools, Trace};
+use episode::episode_loss;
 use loss::cosine_loss;
 use products::Products;
+use sampler::{Input, Sampler};
 
+pub(crate) use low_rank::LowRank;
 pub use tuned::TunedLayers;
 
 /// How the top layers are tuned.
@@ -35,8 +40,7 @@ pub struct TuneOptions {
     /// How many layers change, at least 1: the highest that counts and those below it. More than
     /// there are means all.
     pub layers: usize,
-    /// The highest layer that counts, from 1; its output is what the loss looks at. Default: the last,
-    /// as is any higher number. Layers above it that were tuned before count too.
+    /// The highest layer that counts, from 1. Default: the last, as is any higher number. Layers above it that were tuned before count too.
     pub highest: usize,
     /// Most steps of the optimiser.
     pub steps: usize,
@@ -44,8 +48,21 @@ pub struct TuneOptions {
     pub goal: f64,
     /// Largest step of Adam; it rises over the first tenth of the steps and falls linearly to 0.
     pub learning_rate: f32,
+    /// What is to become small; the pairs' loss by default.
+    pub loss: Loss,
     /// Of the samples, where the texts do not go into one step.
     pub seed: u64,
+}
+
+/// What a tuning makes small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// Texts of one class should point the same way, of two classes at right angles, in the highest
+    /// layer that counts: for the task at hand, of which nothing else is wanted.
+    Pairs,
+    /// A linear head fitted on half of a step's texts should tell the classes of the other half, by the
+    /// mean of the layers that change: for tasks to come, which part the same texts in other ways.
+    Episodes,
 }
 
 impl Default for TuneOptions {
@@ -56,6 +73,7 @@ impl Default for TuneOptions {
             steps: 30,
             goal: 0.03,
             learning_rate: 1e-4,
+            loss: Loss::Pairs,
             seed: 42,
         }
     }
@@ -89,19 +107,6 @@ pub struct TuneProgress {
 
 /// Tokens of a text that tuning looks at; the rest of a longer text is read at prediction only.
 const TEXT_TOKENS: usize = 128;
-/// Tokens of one step: at most some 150 MB of activations a layer at width 768.
-const STEP_TOKENS: usize = 3072;
-/// Texts of one step.
-const STEP_TEXTS: usize = 64;
-
-/// One text as the layers that are tuned see it.
-struct Input {
-    ids: Vec<u32>,
-    /// `[tokens, width]`, the output of the highest layer that stays.
-    hidden: Vec<f32>,
-    class: usize,
-}
-
 impl Encoder {
     /// Tunes upper layers so that texts of one class come close together and others apart, and
     /// gives the encoder with the changed layers; this one stays as it is. Layers that were tuned
@@ -135,7 +140,7 @@ impl Encoder {
         let changing = self.changing(options);
         let sampler = |(texts, classes): &(&[S], &[usize])| {
             let inputs = self.inputs(texts, classes, changing.start)?;
-            Ok(Sampler::new(inputs, options.seed))
+            Ok(Sampler::new(inputs, options.loss, options.seed))
         };
         let mut samplers: Vec<Sampler> = tasks.iter().map(sampler).collect::<Result<_, _>>()?;
         let mut blocks = self.blocks(changing.clone())?;
@@ -176,8 +181,7 @@ impl Encoder {
         let steps = if tasks == 0 { 0 } else { options.steps };
         for step in 0..steps {
             let batch = samplers[step % tasks].batch();
-            let rate = options.learning_rate * schedule(step, options.steps);
-            let loss = self.step(blocks, &batch, &mut tools, &mut gradient, (rate, step));
+            let loss = self.step(blocks, &batch, &mut tools, &mut gradient, (options, step));
             watch(TuneProgress {
                 done: step + 1,
                 steps: options.steps,
@@ -201,18 +205,44 @@ impl Encoder {
         batch: &[&Input],
         tools: &mut Tools,
         gradient: &mut [f32],
-        (rate, step): (f32, usize),
+        (options, step): (&TuneOptions, usize),
     ) -> f64 {
         let texts: Vec<&[u32]> = batch.iter().map(|input| input.ids.as_slice()).collect();
         let classes: Vec<usize> = batch.iter().map(|input| input.class).collect();
         let (hidden, traces) = forward(blocks, batch, &texts, tools);
-        let (loss, slope) = cosine_loss(&self.pool(&hidden, &texts), &classes);
-        let mut above = self.pool_gradient(&hidden, &texts, &slope);
-        for (block, trace) in blocks.iter_mut().zip(&traces).rev() {
-            above = block.backward(above, trace, &texts, tools, gradient);
+        let outputs: Vec<&[f32]> = traces[1..]
+            .iter()
+            .map(Trace::input)
+            .chain([hidden.as_slice()])
+            .collect();
+        let (first, loss): (usize, fn(&Matrix, &[usize]) -> _) = match options.loss {
+            Loss::Pairs => (outputs.len() - 1, cosine_loss),
+            Loss::Episodes => (0, episode_loss),
+        };
+        let (loss, slope) = loss(&self.pool_mean(&outputs[first..], &texts), &classes);
+        let weight = 1.0 / (outputs.len() - first) as f32;
+        let rate = options.learning_rate * schedule(step, options.steps);
+        let mut above = vec![0.0; hidden.len()];
+        for (at, block) in blocks.iter_mut().enumerate().rev() {
+            if at >= first {
+                let own = self.pool_gradient(outputs[at], &texts, &slope);
+                kernels::add_scaled(&mut above, &own, weight);
+            }
+            above = block.backward(above, &traces[at], &texts, tools, gradient);
             block.step(gradient, rate, step as i32 + 1);
         }
         loss
+    }
+
+    /// The mean of what the layers' outputs give, `[texts, width]`.
+    fn pool_mean(&self, outputs: &[&[f32]], texts: &[&[u32]]) -> Matrix {
+        let mut mean = Matrix::zeros(texts.len(), self.width());
+        let weight = 1.0 / outputs.len() as f32;
+        for hidden in outputs {
+            let pooled = self.pool(hidden, texts);
+            kernels::add_scaled(mean.values_mut(), pooled.values(), weight);
+        }
+        mean
     }
 
     fn pool(&self, hidden: &[f32], texts: &[&[u32]]) -> Matrix {
@@ -263,12 +293,17 @@ impl Encoder {
 
     /// Layers as an earlier tuning left them or the model's file has them.
     fn blocks(&self, layers: Range<usize>) -> Result<Vec<Block>, EncoderError> {
-        let weights = Weights::open(&self.weights, "embeddings.word_embeddings.weight")?;
         let read = |index| match self.tuned().and_then(|tuned| tuned.layer(index)) {
             Some(values) => Ok(values),
-            None => weights.layer(&self.config.transformer, index),
+            None => self.model_layer(index),
         };
         layers.map(|index| read(index).map(Block::new)).collect()
+    }
+
+    /// A layer as the model's file has it.
+    fn model_layer(&self, index: usize) -> Result<Vec<f32>, EncoderError> {
+        let weights = Weights::open(&self.weights, "embeddings.word_embeddings.weight")?;
+        weights.layer(&self.config.transformer, index)
     }
 }
 
@@ -306,58 +341,4 @@ fn schedule(step: usize, steps: usize) -> f32 {
         return (step + 1) as f32 / warm as f32;
     }
     (steps - step) as f32 / (steps - warm) as f32
-}
-
-/// Draws the texts of each step: all if they fit, else some of each class, or of some classes.
-struct Sampler {
-    inputs: Vec<Input>,
-    /// The places of each class's texts.
-    members: Vec<Vec<usize>>,
-    fits: bool,
-    random: Random,
-}
-
-impl Sampler {
-    fn new(inputs: Vec<Input>, seed: u64) -> Self {
-        let ways = inputs.iter().map(|input| input.class + 1).max();
-        let mut members = vec![Vec::new(); ways.unwrap_or(0)];
-        for (at, input) in inputs.iter().enumerate() {
-            members[input.class].push(at);
-        }
-        members.retain(|members| !members.is_empty());
-        let tokens: usize = inputs.iter().map(|input| input.ids.len()).sum();
-        Self {
-            fits: inputs.len() <= STEP_TEXTS && tokens <= STEP_TOKENS,
-            inputs,
-            members,
-            random: Random::named(seed, "tune"),
-        }
-    }
-
-    fn batch(&mut self) -> Vec<&Input> {
-        let places = match self.fits {
-            true => (0..self.inputs.len()).collect(),
-            false => self.sample(),
-        };
-        places.into_iter().map(|at| &self.inputs[at]).collect()
-    }
-
-    fn sample(&mut self) -> Vec<usize> {
-        let of_each = (STEP_TEXTS / self.members.len()).max(4);
-        self.random.shuffle(&mut self.members);
-        let mut drawn = Vec::new();
-        for members in &mut self.members {
-            self.random.shuffle_first(members, of_each);
-            drawn.extend_from_slice(&members[..of_each.min(members.len())]);
-        }
-        drawn.truncate(STEP_TEXTS);
-        // Where texts are long, fewer of every class.
-        self.random.shuffle(&mut drawn);
-        let mut tokens = 0;
-        let fits = |&at: &usize| {
-            tokens += self.inputs[at].ids.len();
-            tokens <= STEP_TOKENS
-        };
-        drawn.into_iter().take_while(fits).collect()
-    }
 }

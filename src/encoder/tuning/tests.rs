@@ -23,15 +23,17 @@ struct Bench<'e> {
     encoder: &'e Encoder,
     inputs: Vec<Input>,
     blocks: Vec<Block>,
+    loss: Loss,
 }
 
 impl<'e> Bench<'e> {
-    fn new(encoder: &'e Encoder, first: usize) -> Self {
+    fn new(encoder: &'e Encoder, first: usize, loss: Loss) -> Self {
         let inputs = encoder.inputs(&TEXTS, &CLASSES, first);
         Self {
             encoder,
             inputs: inputs.expect("tokens"),
             blocks: encoder.blocks(first..encoder.layers()).expect("layers"),
+            loss,
         }
     }
 
@@ -42,9 +44,13 @@ impl<'e> Bench<'e> {
             transformer: &self.encoder.transformer,
             products: Products::new(Precision::F32),
         };
-        let still = (0.0, 0);
+        let still = TuneOptions {
+            learning_rate: 0.0,
+            loss: self.loss,
+            ..TuneOptions::default()
+        };
         let encoder = self.encoder;
-        encoder.step(&mut self.blocks, &batch, &mut tools, gradient, still)
+        encoder.step(&mut self.blocks, &batch, &mut tools, gradient, (&still, 0))
     }
 }
 
@@ -53,8 +59,10 @@ impl<'e> Bench<'e> {
 fn gradients_agree_with_finite_differences() {
     for name in ["tiny-mpnet", "tiny-bert"] {
         let encoder = tiny(name);
-        for first in 0..encoder.layers() {
-            let mut bench = Bench::new(&encoder, first);
+        let losses = [Loss::Pairs, Loss::Episodes];
+        let both = |first| losses.map(|loss| (first, loss));
+        for (first, loss) in (0..encoder.layers()).flat_map(both) {
+            let mut bench = Bench::new(&encoder, first, loss);
             let mut gradient = vec![0.0; bench.blocks[0].values.len()];
             bench.loss(&mut gradient);
             for tensor in layer_tensors(&encoder.config.transformer, first) {
@@ -168,43 +176,6 @@ fn layers_above_the_highest_do_not_change() {
     let all = read.tune(&TEXTS, &CLASSES, &TuneOptions::far(1, 5), &mut |_| ());
     let all = all.expect("tuned").tuned().map(TunedLayers::range);
     assert_eq!(all, Some(0..encoder.layers()));
-}
-
-/// More texts than a step takes: samples have every class's share, and pairs of one class.
-#[test]
-fn many_texts_are_sampled() {
-    let input = |at: usize| Input {
-        ids: vec![0; 8],
-        hidden: Vec::new(),
-        class: at % 77,
-    };
-    let inputs: Vec<Input> = (0..77 * 8).map(input).collect();
-    let mut sampler = Sampler::new(inputs, 1);
-    let mut seen = std::collections::HashSet::new();
-    for _ in 0..100 {
-        let batch = sampler.sample();
-        assert_eq!(batch.len(), STEP_TEXTS);
-        let of_class = |class| batch.iter().filter(|&&at| at % 77 == class).count();
-        assert!((0..77).all(|class| [0, 4].contains(&of_class(class))));
-        seen.extend(batch);
-    }
-    assert!(seen.len() > 600, "{}", seen.len());
-}
-
-/// Long texts: what goes into a step has all classes.
-#[test]
-fn a_step_has_room_for_so_many_tokens() {
-    let input = |at: usize| Input {
-        ids: vec![0; TEXT_TOKENS],
-        hidden: Vec::new(),
-        class: at % 4,
-    };
-    let mut sampler = Sampler::new((0..32).map(input).collect(), 1);
-    for _ in 0..20 {
-        let batch = sampler.batch();
-        assert_eq!(batch.len(), STEP_TOKENS / TEXT_TOKENS);
-        assert!((0..4).all(|class| batch.iter().any(|input| input.class == class)));
-    }
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! The layers that a tuning changed.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::super::config::TransformerConfig;
 use super::super::layer_tensors::{LayerParts, layer_tensors};
 use super::super::transformer::Layer;
-use super::{Encoder, EncoderError};
+use super::Encoder;
 use crate::hub::hex;
 use crate::kernels::Precision;
 
@@ -63,11 +62,7 @@ impl TunedLayers {
     }
 
     /// A safetensors file with the names of the model's own weight file.
-    fn to_safetensors(
-        &self,
-        config: &TransformerConfig,
-        metadata: Option<HashMap<String, String>>,
-    ) -> Result<Vec<u8>, SafeTensorError> {
+    fn to_safetensors(&self, config: &TransformerConfig) -> Result<Vec<u8>, SafeTensorError> {
         let mut tensors = Vec::new();
         let bytes: Vec<Vec<u8>> = self.layers.iter().map(|v| little_endian(v)).collect();
         for (at, bytes) in bytes.iter().enumerate() {
@@ -77,7 +72,7 @@ impl TunedLayers {
                 tensors.push((tensor.name, view));
             }
         }
-        safetensors::serialize(tensors, metadata)
+        safetensors::serialize(tensors, None)
     }
 
     /// Reads what [`to_safetensors`](Self::to_safetensors) wrote; the reason if it cannot.
@@ -160,43 +155,14 @@ impl Encoder {
 
     /// The tuned layers as a safetensors file; none if there are none.
     pub(crate) fn tuned_bytes(&self) -> Result<Option<Vec<u8>>, SafeTensorError> {
-        let bytes = |tuned: &Arc<TunedLayers>| self.bytes_of(tuned, None);
-        self.tuned.as_ref().map(bytes).transpose()
-    }
-
-    /// Tuned layers of such an encoder as a safetensors file.
-    pub(crate) fn bytes_of(
-        &self,
-        tuned: &TunedLayers,
-        metadata: Option<HashMap<String, String>>,
-    ) -> Result<Vec<u8>, SafeTensorError> {
-        tuned.to_safetensors(&self.config.transformer, metadata)
-    }
-
-    /// Reads what [`bytes_of`](Self::bytes_of) wrote; the reason if it does not fit.
-    pub(crate) fn tuned_layers_from(&self, bytes: &[u8]) -> Result<TunedLayers, String> {
-        TunedLayers::from_safetensors(bytes, &self.config.transformer)
-    }
-
-    /// This encoder with its layers moved a share of the way, 0 to 1, towards tuned ones.
-    pub(crate) fn with_share_of(
-        &self,
-        tuned: &TunedLayers,
-        share: f32,
-    ) -> Result<Self, EncoderError> {
-        let mut layers = self.blocks(tuned.range())?;
-        for (block, goal) in layers.iter_mut().zip(&tuned.layers) {
-            for (value, goal) in block.values.iter_mut().zip(goal) {
-                *value += share * (goal.to_f32() - *value);
-            }
-        }
-        let layers = layers.iter().map(|block| block.values.as_slice());
-        Ok(self.with_tuned(TunedLayers::new(tuned.first, layers)))
+        let bytes = |tuned: &TunedLayers| tuned.to_safetensors(&self.config.transformer);
+        self.tuned().map(bytes).transpose()
     }
 
     /// This encoder with the layers of [`tuned_bytes`](Self::tuned_bytes); the reason if they do not
     /// fit.
     pub(crate) fn with_tuned_bytes(&self, bytes: &[u8]) -> Result<Self, String> {
-        Ok(self.with_tuned(self.tuned_layers_from(bytes)?))
+        let tuned = TunedLayers::from_safetensors(bytes, &self.config.transformer)?;
+        Ok(self.with_tuned(tuned))
     }
 }
