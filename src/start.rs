@@ -7,8 +7,8 @@
 //!
 //! # Sources
 //! Vinyals et al. 2016 (training as one will test, task by task); Bertinetto et al. 2019 (a closed-form
-//! head in each episode); Wortsman et al. 2022, "Robust
-//! fine-tuning of zero-shot models" (weights between the model's and the tuned ones).
+//! head in each episode); Wortsman et al. 2022, "Robust fine-tuning of zero-shot models" (weights between
+//! the model's and the tuned ones).
 
 use std::collections::HashMap;
 use std::io::Write;

@@ -42,7 +42,7 @@ fn pairs(count: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..count).flat_map(move |a| (0..count).map(move |b| (a, b)))
 }
 
-/// Its own gradient's way back, too.
+/// The gradient goes back the same way: the projection is symmetric.
 fn less_mean(rows: &Matrix) -> Matrix {
     let mean = rows.mean_row();
     let mut less = rows.clone();

@@ -40,7 +40,8 @@ pub struct TuneOptions {
     /// How many layers change, at least 1: the highest that counts and those below it. More than
     /// there are means all.
     pub layers: usize,
-    /// The highest layer that counts, from 1. Default: the last, as is any higher number. Layers above it that were tuned before count too.
+    /// The highest layer that counts, from 1. Default: the last, as is any higher number. Layers above
+    /// it that were tuned before count too.
     pub highest: usize,
     /// Most steps of the optimiser.
     pub steps: usize,
