@@ -38,6 +38,7 @@
 
 pub mod active;
 mod calibration;
+mod cholesky;
 pub mod classifier;
 pub mod data;
 pub mod embedding_cache;

@@ -6,6 +6,7 @@
 //! labelled texts, the scores of other texts are `k (K + λI)⁻¹ Y` (Saunders, Gammerman & Vovk 1998).
 //! A label adds one row to the Cholesky factor of `K + λI`; nothing is factored anew.
 
+use crate::cholesky::Cholesky;
 use crate::matmul::{Threads, View, matmul};
 use crate::matrix::Matrix;
 
@@ -19,8 +20,8 @@ const IMAGINED: f64 = 2.0;
 /// Labelled points and what follows from them.
 #[derive(Clone, Default)]
 pub(super) struct Ridge {
-    /// Rows of the lower triangular Cholesky factor of `K + λI`.
-    factor: Vec<Vec<f64>>,
+    /// Of `K + λI`.
+    factor: Cholesky,
     classes: Vec<usize>,
     /// What was expected of each point, `[points][ways]`; empty without expectations.
     expected: Vec<Vec<f32>>,
@@ -84,15 +85,8 @@ impl Ridge {
         class: usize,
         expected: Vec<f32>,
     ) {
-        let mut row: Vec<f64> = Vec::with_capacity(self.len() + 1);
-        for (similarity, other) in similarities.zip(&self.factor) {
-            let known = dot(&row, other);
-            row.push((f64::from(similarity) - known) / other[row.len()]);
-        }
-        // Each point has length 1. What is left is at least λ but for rounding.
-        let own = 1.0 + f64::from(PENALTY) - dot(&row, &row);
-        row.push(own.max(f64::EPSILON).sqrt());
-        self.factor.push(row);
+        // Each point has length 1.
+        self.factor.push(similarities, 1.0 + f64::from(PENALTY));
         self.classes.push(class);
         self.expected.push(expected);
         self.counts[class] += 1;
@@ -131,29 +125,13 @@ impl Ridge {
             if !self.knows(column) {
                 return vec![0.0; self.len()];
             }
-            self.solve(
+            self.factor.solve(
                 (0..self.len())
                     .map(|at| self.residual(at, column))
                     .collect(),
             )
         };
         (0..self.ways()).map(weights).collect()
-    }
-
-    /// Solves `(K + λI) x = b` by the factor.
-    fn solve(&self, mut b: Vec<f64>) -> Vec<f64> {
-        for (at, row) in self.factor.iter().enumerate() {
-            b[at] = (b[at] - dot(&b[..at], row)) / row[at];
-        }
-        for (at, row) in self.factor.iter().enumerate().rev() {
-            b[at] /= row[at];
-            let value = b[at];
-            b[..at]
-                .iter_mut()
-                .zip(row)
-                .for_each(|(b, l)| *b -= value * l);
-        }
-        b
     }
 
     /// Scores, `[ways, texts]`, of texts whose similarities to the points are `[points, texts]`, less
@@ -231,13 +209,8 @@ impl Ridge {
         let of = |at: usize| {
             let mut unit = vec![0.0; self.len()];
             unit[at] = 1.0;
-            self.solve(unit)[at]
+            self.factor.solve(unit)[at]
         };
         (0..self.len()).map(of).collect()
     }
-}
-
-/// Inner product over the shorter of the two.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

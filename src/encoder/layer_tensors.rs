@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use safetensors::SafeTensors;
+
 use super::config::TransformerConfig;
 use super::transformer::Names;
 
@@ -45,6 +47,24 @@ pub(super) fn layer_tensors(config: &TransformerConfig, index: usize) -> Vec<Lay
         LayerTensor { name, shape, range }
     })
     .collect()
+}
+
+/// The indices of the layers that a file holds, one above the other, with `parts` tensors each, of which
+/// `first_name` names one; the reason if the tensors make no layers. Where that name is nowhere, the range
+/// starts at 0, so that reading tells what is missing.
+pub(super) fn stacked(
+    file: &SafeTensors,
+    config: &TransformerConfig,
+    parts: usize,
+    first_name: impl Fn(usize) -> String,
+) -> Result<Range<usize>, String> {
+    let count = file.len() / parts;
+    if count == 0 || count > config.layers || count * parts != file.len() {
+        return Err(format!("{} tensors make no layers", file.len()));
+    }
+    let has = |&index: &usize| file.tensor(&first_name(index)).is_ok();
+    let first = (0..=config.layers - count).find(has).unwrap_or(0);
+    Ok(first..first + count)
 }
 
 /// A layer's values taken apart: weights, `[outputs, inputs]`, and bias of each linear layer, weight and

