@@ -21,6 +21,17 @@ impl Cholesky {
         self.rows.push(row);
     }
 
+    /// Entry `at` of the diagonal of the matrix's inverse.
+    pub fn inverse_diagonal(&self, at: usize) -> f64 {
+        // Of L⁻¹, column `at`, whose square it is: zeros above `at`.
+        let mut column: Vec<f64> = vec![1.0 / self.rows[at][at]];
+        for row in &self.rows[at + 1..] {
+            let known = dot(&column, &row[at..]);
+            column.push(-known / row[at + column.len()]);
+        }
+        dot(&column, &column)
+    }
+
     /// Solves `L Lᵀ x = b`; `b` has as many numbers as the matrix has rows.
     pub fn solve(&self, mut b: Vec<f64>) -> Vec<f64> {
         for (at, row) in self.rows.iter().enumerate() {

@@ -16,6 +16,7 @@ use crate::known::Known;
 use crate::lesson::{Embedded, Lesson};
 use crate::matrix::Matrix;
 use crate::softmax::argmax;
+use crate::start::StartFrom;
 use crate::suspects::{self, Suspect};
 use crate::tune::Tune;
 use crate::vectors::VectorClassifier;
@@ -31,6 +32,10 @@ pub struct FitOptions {
     /// Whether the encoder's top layers are tuned first; default [`Tune::Auto`].
     #[serde(default = "before_there_was_tuning")]
     pub tune: Tune,
+    /// Where the encoder starts from, if the examples are told apart better from there; default
+    /// [`StartFrom::Auto`].
+    #[serde(default = "StartFrom::off")]
+    pub start: StartFrom,
     /// The head and its training.
     pub head: HeadOptions,
     /// Whether only labelled texts are learned from, so that [`FewShotClassifier::adapt`] changes
@@ -51,6 +56,7 @@ impl Default for FitOptions {
             layers: None,
             label_names: true,
             tune: Tune::Auto,
+            start: StartFrom::Auto,
             head: HeadOptions::default(),
             inductive: false,
             seed: 42,
@@ -83,6 +89,10 @@ pub struct FewShotClassifier {
     pub(crate) examples: Vec<Example>,
     /// `[examples, width]`, as the encoder gives them; none for a loaded classifier.
     pub(crate) example_vectors: Option<Matrix>,
+    /// What its encoder was tuned on.
+    pub(crate) seen: Seen,
+    /// Whether the encoder was the one of a start before that.
+    started: bool,
     suspects: Vec<Suspect>,
     timing: FitTiming,
     notes: Vec<Note>,
@@ -90,12 +100,14 @@ pub struct FewShotClassifier {
     known: Known,
 }
 
-/// What an encoder was tuned on before a fit.
-#[derive(Clone, Copy)]
-enum Seen {
-    /// No example of the fit.
+/// What an encoder was tuned on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Seen {
+    /// Nothing, or other tasks.
+    #[default]
     Nothing,
-    /// Some of them: its vectors cannot say what held-out examples are like.
+    /// The classifier's examples: its vectors cannot say what held-out examples are like.
     Examples,
 }
 
@@ -139,11 +151,15 @@ impl FewShotClassifier {
         options: &FitOptions,
         watch: &mut dyn FnMut(TuneProgress),
     ) -> Result<Self> {
-        Self::fit_on(encoder, dataset, options, Seen::Nothing, watch)
+        let candidates = match encoder.tuned() {
+            None => options.start.candidates(&encoder)?,
+            Some(_) => vec![encoder],
+        };
+        Self::fit_on(candidates, dataset, options, Seen::Nothing, watch)
     }
 
     fn fit_on(
-        encoder: Arc<Encoder>,
+        candidates: Vec<Arc<Encoder>>,
         dataset: &Dataset,
         options: &FitOptions,
         seen: Seen,
@@ -151,15 +167,16 @@ impl FewShotClassifier {
     ) -> Result<Self> {
         dataset.check_trainable()?;
         options.head.validate()?;
-        let lesson = Lesson::new(&encoder, dataset, options);
         let mut clock = Clock::new();
-        let untuned = lesson.embed(&encoder)?;
+        let lesson = Lesson::new(&candidates[0], dataset, options);
+        let (encoder, untuned) = lesson.best_of(candidates)?;
+        let started = seen == Seen::Nothing && encoder.tuned().is_some();
         let suspects = match seen {
             Seen::Nothing => suspects_of(dataset, &untuned.examples),
             Seen::Examples => Vec::new(),
         };
         clock.lap(|timing| &mut timing.encode);
-        let (encoder, embedded, vectors) =
+        let (encoder, embedded, vectors, seen) =
             match options
                 .tune
                 .options(&encoder, &lesson.layers, dataset, options.seed)
@@ -173,11 +190,11 @@ impl FewShotClassifier {
                     let embedded = lesson.embed(&encoder)?;
                     clock.lap(|timing| &mut timing.encode);
                     let vectors = lesson.fit(&embedded)?.with_calibration(held_out);
-                    (Arc::new(encoder), embedded, vectors)
+                    (Arc::new(encoder), embedded, vectors, Seen::Examples)
                 }
                 None => {
                     let vectors = lesson.fit(&untuned)?;
-                    (encoder, untuned, vectors)
+                    (encoder, untuned, vectors, seen)
                 }
             };
         clock.lap(|timing| &mut timing.head);
@@ -188,6 +205,8 @@ impl FewShotClassifier {
             options: options.clone(),
             examples: dataset.examples().to_vec(),
             example_vectors: Some(embedded.examples),
+            seen,
+            started,
             suspects,
             timing: clock.timing,
             notes: embedded.notes,
@@ -207,19 +226,15 @@ impl FewShotClassifier {
         dataset: &Dataset,
         watch: &mut dyn FnMut(TuneProgress),
     ) -> Result<Self> {
-        let seen = match self.tuned() {
-            Some(_) => Seen::Examples,
-            None => Seen::Nothing,
-        };
         let encoder = Arc::clone(&self.encoder);
-        Self::fit_on(encoder, dataset, &self.options, seen, watch)
+        Self::fit_on(vec![encoder], dataset, &self.options, self.seen, watch)
     }
 
     /// Whether texts that are to be classified are worth learning from unasked: once the encoder is tuned
     /// they bring nothing (`docs/results.md`), and answers would depend on each other for it.
     #[must_use]
     pub fn gains_from_texts(&self) -> bool {
-        self.tuned().is_none() && !self.options.inductive
+        !self.is_tuned() && !self.options.inductive
     }
 
     /// Goes on learning from texts that nobody labelled, such as those that are to be classified next;
@@ -249,7 +264,9 @@ impl FewShotClassifier {
         vectors: VectorClassifier,
         options: FitOptions,
         examples: Vec<Example>,
+        seen: Seen,
     ) -> Self {
+        let started = seen == Seen::Nothing && encoder.tuned().is_some();
         let (example_vectors, suspects, timing, notes, known) = Default::default();
         Self {
             encoder,
@@ -258,6 +275,8 @@ impl FewShotClassifier {
             options,
             examples,
             example_vectors,
+            seen,
+            started,
             suspects,
             timing,
             notes,
@@ -271,7 +290,20 @@ impl FewShotClassifier {
         self.vectors.labels()
     }
 
-    /// The layers of its encoder that were tuned, if any.
+    /// Whether its encoder, before any tuning on its examples, was the one of a start.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        self.started
+    }
+
+    /// Whether its encoder was tuned on its examples.
+    #[must_use]
+    pub fn is_tuned(&self) -> bool {
+        self.seen == Seen::Examples
+    }
+
+    /// The layers of its encoder that are not as the model has them, if any: tuned on its examples, or
+    /// from a start.
     #[must_use]
     pub fn tuned(&self) -> Option<&TunedLayers> {
         self.encoder.tuned()

@@ -1,5 +1,7 @@
 //! What a classifier learns from: the examples and, as prior examples, the labels' names.
 
+use std::sync::Arc;
+
 use crate::Result;
 use crate::classifier::FitOptions;
 use crate::data::{Dataset, Example};
@@ -7,6 +9,7 @@ use crate::encoder::{Encoder, LayerMix, Note};
 use crate::head::{HeadError, HeadKind, HeadOptions};
 use crate::matrix::Matrix;
 use crate::prompt::label_names;
+use crate::start::leave_one_out_loss;
 use crate::vectors::VectorClassifier;
 
 /// Examples and names, and the options that say what is done with them.
@@ -84,11 +87,24 @@ impl<'d> Lesson<'d> {
         self.fit_head(embedded, &linear)
     }
 
-    /// The mean loss of logistic regression on held-out examples, at its best temperature; none if
-    /// some label has one example only.
-    pub fn held_out_loss(&self, embedded: &Embedded) -> Result<Option<f64>, HeadError> {
-        let classifier = self.fit_linear(embedded)?;
-        Ok(classifier.calibration().held_out_loss)
+    /// The encoder that the examples are told apart by best, and what it gives for them.
+    pub fn best_of(&self, encoders: Vec<Arc<Encoder>>) -> Result<(Arc<Encoder>, Embedded)> {
+        let alone = encoders.len() == 1;
+        let mut best: Option<(f64, Arc<Encoder>, Embedded)> = None;
+        for encoder in encoders {
+            let embedded = self.embed(&encoder)?;
+            let loss = if alone { 0.0 } else { self.loss(&embedded) };
+            if best.as_ref().is_none_or(|(lowest, ..)| loss < *lowest) {
+                best = Some((loss, encoder, embedded));
+            }
+        }
+        let (_, encoder, embedded) = best.expect("a fit has an encoder");
+        Ok((encoder, embedded))
+    }
+
+    fn loss(&self, embedded: &Embedded) -> f64 {
+        let classes = [&self.dataset.classes()[..], &self.name_classes()];
+        leave_one_out_loss([&embedded.examples, &embedded.names], classes)
     }
 
     fn fit_head(

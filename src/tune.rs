@@ -23,6 +23,10 @@ pub enum Tune {
 
 /// Examples up to which [`Tune::Auto`] tunes.
 const FEW: usize = 1000;
+/// Steps of an encoder that was tuned before, on other tasks or on some of the examples. More take back
+/// what it has learned there: on halves of the training parts of six sets (two draws) 10 steps from our own start
+/// are right on 73.3 %, 30 on 72.0 %, and 6 on 72.5 %.
+const STEPS_AFTER_OTHERS: usize = 10;
 
 impl Tune {
     /// How the encoder is tuned for a support set whose vectors are those of `mix`, above which no
@@ -42,11 +46,16 @@ impl Tune {
             Self::Auto => encoder.layers().div_ceil(2),
             Self::Layers(layers) => layers.min(encoder.layers()),
         };
+        let usual = TuneOptions::default();
         Some(TuneOptions {
             layers,
+            steps: match encoder.tuned() {
+                Some(_) => STEPS_AFTER_OTHERS,
+                None => usual.steps,
+            },
             highest: mix.highest(encoder.layers()),
             seed,
-            ..TuneOptions::default()
+            ..usual
         })
     }
 }

@@ -3,7 +3,6 @@
 use fewshot::classifier::FewShotClassifier;
 use fewshot::data::fold;
 use fewshot::encoder::TunedLayers;
-use fewshot::start::Start;
 use fewshot::suspects::Suspect;
 
 use super::context::Context;
@@ -53,13 +52,7 @@ pub fn fit(
 ) -> Result<FewShotClassifier, Failure> {
     let options = fit.options(context.common.seed, Some(examples))?;
     let dataset = examples.read()?;
-    let mut encoder = context.encoder()?;
-    if let Some(path) = fit.start_file() {
-        let start = Start::read(path, &encoder)?;
-        let (adapted, share) = start.adapted(&encoder, &dataset, &options)?;
-        context.verbose(|| format!("{:.0} % of {} used", 100.0 * share, path.display()));
-        encoder = adapted;
-    }
+    let encoder = context.encoder()?;
     let mut bar = TuningBar::new(context.common.quiet);
     let classifier =
         FewShotClassifier::fit_watched(encoder, &dataset, &options, &mut |progress| {
@@ -73,11 +66,20 @@ pub fn fit(
 pub fn report(classifier: &FewShotClassifier, examples: usize, context: &Context) {
     let timing = classifier.timing();
     context.verbose(|| {
+        let used = if classifier.is_started() {
+            "used"
+        } else {
+            "not used"
+        };
+        format!("what the encoder learned from other tasks is {used}")
+    });
+    context.verbose(|| {
+        let layers = classifier.tuned().filter(|_| classifier.is_tuned());
         format!(
             "{} of {}: {} tuned in {:.2} s, embedded in {:.2} s, {} head trained in {:.2} s",
             output::count(examples, "example"),
             output::count(classifier.labels().len(), "label"),
-            output::count(classifier.tuned().map_or(0, TunedLayers::count), "layer"),
+            output::count(layers.map_or(0, TunedLayers::count), "layer"),
             timing.tune.as_secs_f64(),
             timing.encode.as_secs_f64(),
             classifier.head_kind().name(),

@@ -13,6 +13,7 @@ use fewshot::head::{
     Averaging, HeadError, HeadKind, HeadOptions, LinearOptions, MlpOptions, Start as MlpStart,
 };
 use fewshot::prompt::Prompt;
+use fewshot::start::StartFrom;
 use fewshot::support::ClassWeights;
 use fewshot::threshold::Threshold;
 use fewshot::tune::Tune;
@@ -205,10 +206,11 @@ pub struct Fit {
     /// Do not use the labels' names as prior examples; with --prompt they are not used anyway
     #[arg(long)]
     pub no_label_names: bool,
-    /// A file of `fewshot meta-train`, of which as much is used as the examples ask for; or where the
-    /// mlp starts: linear (computes what logistic regression computes) or random
-    #[arg(long, value_name = "FILE|linear|random", default_value = "linear", value_parser = parse_start)]
-    pub start: StartFrom,
+    /// What the encoder has learned before from other tasks, used if it helps to tell the examples apart: auto
+    /// (what comes with fewshot for the default encoder), a file of `fewshot meta-train`, or off; random: off,
+    /// and the mlp starts at random
+    #[arg(long, value_name = "auto|off|FILE|random", default_value = "auto", value_parser = parse_start)]
+    pub start: Start,
     /// Most passes of the mlp over the examples [default: 15; 200 with --start random]
     #[arg(long, allow_negative_numbers = true, value_name = "N")]
     pub epochs: Option<usize>,
@@ -237,22 +239,22 @@ pub struct Fit {
     pub strength: Option<f64>,
 }
 
-/// What `--start` names.
+/// What `--start` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StartFrom {
-    /// Where the mlp starts.
-    Head(MlpStart),
-    /// A file of layers tuned on other tasks.
-    File(PathBuf),
+pub struct Start {
+    encoder: StartFrom,
+    mlp: MlpStart,
 }
 
-fn parse_start(text: &str) -> Result<StartFrom, String> {
-    match text {
-        "" => Err("no file is named".to_owned()),
-        "linear" => Ok(StartFrom::Head(MlpStart::Linear)),
-        "random" => Ok(StartFrom::Head(MlpStart::Random)),
-        file => Ok(StartFrom::File(file.into())),
-    }
+fn parse_start(text: &str) -> Result<Start, String> {
+    let (encoder, mlp) = match text {
+        "" => return Err("no file is named".to_owned()),
+        "auto" => (StartFrom::Auto, MlpStart::Linear),
+        "off" | "linear" => (StartFrom::Off, MlpStart::Linear),
+        "random" => (StartFrom::Off, MlpStart::Random),
+        file => (StartFrom::File(file.into()), MlpStart::Linear),
+    };
+    Ok(Start { encoder, mlp })
 }
 
 fn parse_averaging(text: &str) -> Result<Averaging, String> {
@@ -278,24 +280,16 @@ fn parse_class_weights(text: &str) -> Result<ClassWeights, String> {
 const RANDOM_EPOCHS: usize = 200;
 
 impl Fit {
-    /// The file of layers tuned on other tasks, if one is named.
-    pub fn start_file(&self) -> Option<&Path> {
-        match &self.start {
-            StartFrom::File(path) => Some(path),
-            StartFrom::Head(_) => None,
-        }
-    }
-
     /// Names and descriptions of the labels do the same work, and descriptions do it better: with
     /// `--prompt` the names are left out.
     pub fn options(&self, seed: u64, examples: Option<&Examples>) -> Result<FitOptions, Failure> {
         let defaults = MlpOptions::default();
-        let (start, epochs) = match self.start {
-            StartFrom::Head(MlpStart::Random) => (MlpStart::Random, RANDOM_EPOCHS),
-            _ => (MlpStart::Linear, defaults.epochs),
+        let epochs = match self.start.mlp {
+            MlpStart::Random => RANDOM_EPOCHS,
+            MlpStart::Linear => defaults.epochs,
         };
         let mlp = MlpOptions {
-            start,
+            start: self.start.mlp,
             epochs: self.epochs.unwrap_or(epochs),
             learning_rate: self.learning_rate.unwrap_or(defaults.learning_rate),
             episodes: self.episodes,
@@ -323,6 +317,7 @@ impl Fit {
             layers: self.layers.clone(),
             label_names: !self.no_label_names && examples.is_none_or(|e| e.prompt.is_empty()),
             tune: self.tune.unwrap_or(tune),
+            start: self.start.encoder.clone(),
             head,
             inductive: self.inductive,
             seed,

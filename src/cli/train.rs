@@ -79,9 +79,9 @@ fn examples_lost() -> Failure {
 }
 
 fn accuracy(classifier: &FewShotClassifier) -> String {
-    let before = match classifier.tuned() {
-        Some(_) => " before tuning",
-        None => "",
+    let before = match classifier.is_tuned() {
+        true => " before tuning",
+        false => "",
     };
     let held_out = classifier.vectors().calibration().held_out_accuracy;
     held_out.map_or_else(String::new, |accuracy| {

@@ -23,7 +23,6 @@ use sha2::{Digest, Sha256};
 pub use crate::kernels::Precision;
 pub use config::{Architecture, Pooling};
 pub use layer_mix::LayerMix;
-pub(crate) use tuning::LowRank;
 pub use tuning::{Loss, TuneOptions, TuneProgress, TunedLayers};
 pub use windows::MAX_TEXT_BYTES;
 

@@ -29,9 +29,9 @@ pub(super) fn write(classifier: &FewShotClassifier) -> String {
         ),
         None => "unknown".to_owned(),
     };
-    let before = match classifier.tuned() {
-        Some(_) => ", before tuning",
-        None => "",
+    let before = match classifier.is_tuned() {
+        true => ", before tuning",
+        false => "",
     };
     let _ = write!(
         card,

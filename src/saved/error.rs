@@ -91,6 +91,12 @@ pub enum SaveError {
         /// The newest known.
         known: u64,
     },
+    /// An earlier fewshot wrote it, with whole tuned layers.
+    #[error("{} holds whole tuned layers, which only an earlier fewshot reads", .path.display())]
+    WholeLayers {
+        /// The file.
+        path: PathBuf,
+    },
     /// The encoder at hand is not the one of the training.
     #[error(
         "{} was trained with encoder `{expected}` (sha256 {expected_sha256}), not with `{found}` (sha256 {found_sha256})",
@@ -146,6 +152,9 @@ impl SaveError {
             Self::NotAFolder { .. } | Self::OtherFiles { .. } => "choose another --output",
             Self::Missing { .. } | Self::Damaged { .. } => {
                 "copy the folder again from where it was trained, or train it again"
+            }
+            Self::WholeLayers { .. } => {
+                "train the classifier again; the examples that it learned from are in its examples.jsonl"
             }
             Self::Newer { .. } => "install the newer fewshot, or train the classifier again",
             Self::OtherEncoder { .. } => {

@@ -22,7 +22,7 @@ pub use error::SaveError;
 
 use crate::Result;
 use crate::calibration::Calibration;
-use crate::classifier::{FewShotClassifier, FitOptions};
+use crate::classifier::{FewShotClassifier, FitOptions, Seen};
 use crate::data::{Dataset, Example, FieldNames, LabelSet};
 use crate::encoder::{Encoder, EncoderIdentity, LayerMix};
 use crate::head::{self, Tensors};
@@ -38,7 +38,9 @@ const PARTS: [&str; 5] = [MANIFEST, HEAD, EXAMPLES, TUNED, CARD];
 /// What marks the folder as ours.
 const FORMAT: &str = "fewshot-classifier";
 /// The newest layout that this version reads.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
+/// The layout with whole tuned layers, which is read no more.
+const VERSION_WHOLE_LAYERS: u64 = 2;
 /// The layout without tuned layers, which the first version reads too.
 const VERSION_FROZEN: u64 = 1;
 
@@ -55,6 +57,8 @@ struct Manifest {
     width: usize,
     options: FitOptions,
     calibration: Calibration,
+    #[serde(default)]
+    seen: Seen,
     examples_per_label: BTreeMap<String, usize>,
     /// sha256 of each other part.
     files: BTreeMap<String, String>,
@@ -107,12 +111,10 @@ impl FewShotClassifier {
         if options.examples {
             parts.push((EXAMPLES, example_lines(&self.examples)));
         }
-        let tuned = self.encoder.tuned_bytes();
-        let failed = |error: safetensors::SafeTensorError| {
-            SaveError::damaged(Path::new(TUNED), error.to_string())
-        };
-        if let Some(bytes) = tuned.map_err(failed)? {
-            parts.push((TUNED, bytes));
+        if let Some(tuned) = self.tuned() {
+            let bytes = self.encoder.bytes_of(tuned, None);
+            let failed = |error| SaveError::damaged(Path::new(TUNED), format!("{error}"));
+            parts.push((TUNED, bytes.map_err(failed)?));
         }
         let mut files = BTreeMap::new();
         for (name, bytes) in &parts {
@@ -147,6 +149,7 @@ impl FewShotClassifier {
             width: self.vectors.width(),
             options: self.options.clone(),
             calibration: self.vectors.calibration,
+            seen: self.seen,
             examples_per_label,
             files,
         }
@@ -236,6 +239,7 @@ impl SavedClassifier {
             layers,
             width,
             options,
+            seen,
             ..
         } = self.manifest;
         let found = encoder.identity();
@@ -260,6 +264,7 @@ impl SavedClassifier {
             self.vectors,
             options,
             self.examples,
+            seen,
         ))
     }
 }
@@ -284,7 +289,8 @@ fn read_manifest(dir: &Path) -> Result<Manifest, SaveError> {
     let damaged = |error: serde_json::Error| SaveError::damaged(&path, error.to_string());
     let mark: serde_json::Value = serde_json::from_str(&text).map_err(damaged)?;
     match (mark["format"].as_str(), mark["version"].as_u64()) {
-        (Some(FORMAT), Some(1..=VERSION)) => {}
+        (Some(FORMAT), Some(VERSION_WHOLE_LAYERS)) => return Err(SaveError::WholeLayers { path }),
+        (Some(FORMAT), Some(VERSION_FROZEN | VERSION)) => {}
         (Some(FORMAT), Some(found)) if found > VERSION => {
             return Err(SaveError::Newer {
                 path,

@@ -61,7 +61,7 @@ fn a_start_is_made_used_and_kept_with_the_classifier() {
             "classify {options} -v --start start.safetensors new.txt"
         ))
         .ok()
-        .says(&["% of start.safetensors used"]);
+        .says(&["what the encoder learned from other tasks is"]);
     folder
         .run(&format!(
             "train {options} --start start.safetensors --output saved"
@@ -83,20 +83,23 @@ fn a_benchmark_takes_a_start() {
     ];
     let outcome = folder.cached(line).args(configs).output().unwrap();
     let document: Value = serde_json::from_slice(&outcome.stdout).unwrap();
-    assert_eq!(document["configs"][1]["start"], "start.safetensors");
+    assert_eq!(document["configs"][0]["start"], "auto");
+    assert_eq!(document["configs"][1]["start"]["file"], "start.safetensors");
     assert!(document["rows"][1]["difference"]["mean"].is_f64());
 }
 
-/// With one example of a label nothing can be held out: the start is left alone.
+/// `--start off` is what the tiny encoder does anyway, of which no start comes with fewshot.
 #[test]
-fn one_example_a_label_uses_no_start() {
+fn without_a_start_the_encoder_is_the_models() {
     let folder = with_start();
-    folder.write("one.jsonl", example_lines(&[EXAMPLES[0], EXAMPLES[3]]));
-    let line = "classify -v --examples one.jsonl --start start.safetensors new.txt";
-    folder
-        .run(line)
-        .ok()
-        .says(&["0 % of start.safetensors used"]);
+    let classify = |start: &str| {
+        let line = format!("classify -v --tune off --examples few.jsonl {start} new.txt");
+        let outcome = folder.run(&line).ok();
+        outcome
+            .says(&["what the encoder learned from other tasks is not used"])
+            .stdout
+    };
+    assert_eq!(classify("--start off"), classify(""));
 }
 
 #[test]

@@ -216,10 +216,10 @@ fn foreign_json_is_refused() {
 fn a_newer_version_is_refused() {
     let folder = trained();
     edit_manifest(&folder, |manifest| {
-        manifest["version"] = 3.into();
+        manifest["version"] = 4.into();
         manifest.as_object_mut().unwrap().remove("labels");
     });
-    let newer = "saved/classifier.json has format version 3, this fewshot reads up to 2";
+    let newer = "saved/classifier.json has format version 4, this fewshot reads up to 3";
     predict(&folder)
         .failed(1)
         .says(&[newer, "hint: install the newer fewshot"]);

@@ -24,7 +24,7 @@ fn tuned_layers_are_saved_and_used() {
     assert_eq!(classify("2"), tuned);
     folder.run(&format!("{TRAIN} --tune 2")).ok();
     assert!(folder.path("saved/tuned.safetensors").exists());
-    assert_eq!(version(&folder), 2);
+    assert_eq!(version(&folder), 3);
     assert_eq!(folder.run(PREDICT).ok().stdout, tuned);
     // Whoever does not tune writes what an older version can read.
     folder.run(&format!("{TRAIN} --tune off --overwrite")).ok();

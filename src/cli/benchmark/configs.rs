@@ -1,7 +1,6 @@
 //! The configurations that are compared: `--head`, `--heads` or `--config`.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use fewshot::head::{HeadKind, HeadOptions};
@@ -13,14 +12,12 @@ use super::{Args, Failure, Fit};
 pub struct Config {
     pub name: String,
     pub options: FitOptions,
-    /// A file of layers tuned on other tasks.
-    pub start: Option<PathBuf>,
 }
 
 impl Config {
     /// Whether every draw makes an encoder of its own.
-    pub fn changes_encoder(&self) -> bool {
-        self.options.tune != Tune::Off || self.start.is_some()
+    pub fn tunes(&self) -> bool {
+        self.options.tune != Tune::Off
     }
 }
 
@@ -39,7 +36,6 @@ pub fn read(args: &Args, seed: u64) -> Result<Vec<Config>, Failure> {
         return refuse_repeated(configs.collect::<Result<_, _>>()?);
     }
     let options = args.fit.options(seed, None)?;
-    let start = args.fit.start_file();
     let one = [options.head.kind];
     let heads: &[HeadKind] = if args.heads.is_empty() {
         &one
@@ -49,12 +45,12 @@ pub fn read(args: &Args, seed: u64) -> Result<Vec<Config>, Failure> {
     refuse_repeated(
         heads
             .iter()
-            .map(|&kind| with_head(&options, start, kind))
+            .map(|&kind| with_head(&options, kind))
             .collect(),
     )
 }
 
-fn with_head(options: &FitOptions, start: Option<&Path>, kind: HeadKind) -> Config {
+fn with_head(options: &FitOptions, kind: HeadKind) -> Config {
     let head = HeadOptions {
         kind,
         ..options.head.clone()
@@ -65,7 +61,6 @@ fn with_head(options: &FitOptions, start: Option<&Path>, kind: HeadKind) -> Conf
             head,
             ..options.clone()
         },
-        start: start.map(Path::to_owned),
     }
 }
 
@@ -85,7 +80,6 @@ fn parse(line: &str, seed: u64) -> Result<Config, Failure> {
     Ok(Config {
         name: name.to_owned(),
         options: fit.fit.options(seed, None)?,
-        start: fit.fit.start_file().map(Path::to_owned),
     })
 }
 

@@ -11,7 +11,7 @@ use fewshot::encoder::{Encoder, LayerMix};
 use fewshot::matrix::Matrix;
 use fewshot::metrics::accuracy_and_calibration;
 use fewshot::prompt::label_names;
-use fewshot::start::Start;
+use fewshot::start::{StartFrom, leave_one_out_loss};
 use fewshot::vectors::VectorClassifier;
 use fewshot::{FewShotClassifier, FitOptions};
 
@@ -25,9 +25,10 @@ pub struct Bench<'a> {
     pub configs: &'a [Config],
     caching: &'a Caching,
     context: &'a Context,
-    /// The start of each configuration.
-    starts: Vec<Option<Start>>,
 }
+
+/// A choice of layers and a start: encoders that are not tuned on the examples.
+type Frozen = (String, StartFrom);
 
 impl<'a> Bench<'a> {
     /// Checks that the encoder has the layers of every configuration.
@@ -37,16 +38,11 @@ impl<'a> Bench<'a> {
         caching: &'a Caching,
         context: &'a Context,
     ) -> Result<Self, Failure> {
-        let read = |config: &Config| {
-            let path = config.start.as_deref();
-            path.map(|path| Start::read(path, encoder)).transpose()
-        };
         let bench = Self {
             encoder,
             configs,
             caching,
             context,
-            starts: configs.iter().map(read).collect::<Result<_, _>>()?,
         };
         for config in configs {
             bench.layers(config).indices(encoder.layers())?;
@@ -68,15 +64,14 @@ impl<'a> Bench<'a> {
         let mut steps = self.steps(set);
         let mut rows = Vec::new();
         for (shots, draws) in &set.draws {
-            for (config, start) in self.configs.iter().zip(&self.starts) {
+            for config in self.configs {
                 let trial = Trial {
                     encoder: self.encoder,
                     texts: &texts,
-                    vectors: match config.changes_encoder() {
-                        false => spaces.get(&self.layers(config).to_string()),
+                    spaces: match config.tunes() {
+                        false => spaces.get(&self.frozen(config)).map(Vec::as_slice),
                         true => None,
                     },
-                    start: start.as_ref(),
                     names: if config.options.label_names {
                         &names
                     } else {
@@ -91,14 +86,21 @@ impl<'a> Bench<'a> {
         Ok(rows)
     }
 
-    /// The vectors of all texts for each choice of layers of an encoder that is not tuned.
-    fn spaces(&self, texts: &Texts) -> Result<HashMap<String, Matrix>, Failure> {
+    fn frozen(&self, config: &Config) -> Frozen {
+        (
+            self.layers(config).to_string(),
+            config.options.start.clone(),
+        )
+    }
+
+    /// The vectors of all texts by each of the encoders that a draw chooses from.
+    fn spaces(&self, texts: &Texts) -> Result<HashMap<Frozen, Vec<Matrix>>, Failure> {
         let mut spaces = HashMap::new();
-        let frozen = |config: &&Config| !config.changes_encoder();
-        for config in self.configs.iter().filter(frozen) {
-            let layers = self.layers(config);
-            if let Entry::Vacant(place) = spaces.entry(layers.to_string()) {
-                place.insert(self.embed(texts, &layers)?);
+        for config in self.configs.iter().filter(|config| !config.tunes()) {
+            if let Entry::Vacant(place) = spaces.entry(self.frozen(config)) {
+                let candidates = config.options.start.candidates(self.encoder)?;
+                let embed = |encoder| self.embed(encoder, texts, &self.layers(config));
+                place.insert(candidates.iter().map(embed).collect::<Result<_, _>>()?);
             }
         }
         Ok(spaces)
@@ -123,11 +125,16 @@ impl<'a> Bench<'a> {
         }
     }
 
-    fn embed(&self, texts: &Texts, layers: &LayerMix) -> Result<Matrix, Failure> {
-        let encoded = self
-            .context
-            .embed(self.encoder, layers, &texts.texts, self.caching)?;
-        Ok(encoded.vectors)
+    fn embed(
+        &self,
+        encoder: &Arc<Encoder>,
+        texts: &Texts,
+        layers: &LayerMix,
+    ) -> Result<Matrix, Failure> {
+        let context = self.context;
+        Ok(context
+            .embed(encoder, layers, &texts.texts, self.caching)?
+            .vectors)
     }
 }
 
@@ -161,10 +168,10 @@ impl<'t> Texts<'t> {
 struct Trial<'a> {
     encoder: &'a Arc<Encoder>,
     texts: &'a Texts<'a>,
-    /// A row for each of the texts; none if every draw tunes its own encoder.
-    vectors: Option<&'a Matrix>,
+    /// A row for each of the texts by each encoder that a draw chooses from; none if every draw tunes
+    /// its own.
+    spaces: Option<&'a [Matrix]>,
     names: &'a [Example],
-    start: Option<&'a Start>,
     config: &'a Config,
     test: &'a Dataset,
 }
@@ -178,12 +185,11 @@ impl Trial<'_> {
         steps: &mut Steps,
     ) -> Result<Row, Failure> {
         let mut row = Row::new(set, shots, &self.config.name);
-        let test = self
-            .vectors
-            .map(|vectors| (vectors, self.texts.select(vectors, self.test.examples())));
+        let test = |vectors: &Matrix| self.texts.select(vectors, self.test.examples());
+        let tests: Vec<Matrix> = self.spaces.iter().copied().flatten().map(test).collect();
         for (draw, dataset) in draws.iter().enumerate() {
-            let outcome = match &test {
-                Some((vectors, test)) => self.frozen(dataset, draw as u64, vectors, test)?,
+            let outcome = match self.spaces {
+                Some(spaces) => self.frozen(dataset, draw as u64, spaces, &tests)?,
                 None => self.tuned(dataset, draw as u64)?,
             };
             row.push(&outcome);
@@ -197,11 +203,13 @@ impl Trial<'_> {
         &self,
         dataset: &Dataset,
         draw: u64,
-        vectors: &Matrix,
-        test: &Matrix,
+        spaces: &[Matrix],
+        tests: &[Matrix],
     ) -> Result<Outcome, Failure> {
         let start = Instant::now();
-        let mut classifier = self.fit(dataset, draw, vectors)?;
+        let best = self.best(dataset, spaces);
+        let test = &tests[best];
+        let mut classifier = self.fit(dataset, draw, &spaces[best])?;
         let options = &self.config.options;
         if !options.inductive {
             let first: Vec<usize> = (0..test.rows().min(UNLABELLED)).collect();
@@ -226,10 +234,7 @@ impl Trial<'_> {
             ..options.clone()
         };
         let begin = Instant::now();
-        let encoder = match self.start {
-            Some(start) => start.adapted(self.encoder, dataset, &options)?.0,
-            None => Arc::clone(self.encoder),
-        };
+        let encoder = Arc::clone(self.encoder);
         let mut classifier = FewShotClassifier::fit(encoder, dataset, &options)?;
         let fit = begin.elapsed();
         let texts: Vec<&str> = self
@@ -247,6 +252,30 @@ impl Trial<'_> {
         Ok(self.outcome(&probabilities, classifier.labels(), [fit, predict]))
     }
 
+    /// The place of the encoder by which the examples are told apart best.
+    fn best(&self, dataset: &Dataset, spaces: &[Matrix]) -> usize {
+        if spaces.len() < 2 {
+            return 0;
+        }
+        let loss = |vectors| {
+            let (prior, classes) = self.prior(dataset, vectors);
+            let examples = self.texts.select(vectors, dataset.examples());
+            leave_one_out_loss([&examples, &prior], [&dataset.classes(), &classes])
+        };
+        let losses: Vec<f64> = spaces.iter().map(loss).collect();
+        let places = 0..spaces.len();
+        places
+            .min_by(|&a, &b| losses[a].total_cmp(&losses[b]))
+            .unwrap_or(0)
+    }
+
+    /// The names' vectors and classes.
+    fn prior(&self, dataset: &Dataset, vectors: &Matrix) -> (Matrix, Vec<usize>) {
+        let class = |name: &Example| dataset.labels().class(&name.label);
+        let classes = self.names.iter().filter_map(class).collect();
+        (self.texts.select(vectors, self.names), classes)
+    }
+
     fn fit(
         &self,
         dataset: &Dataset,
@@ -255,9 +284,7 @@ impl Trial<'_> {
     ) -> Result<VectorClassifier, Failure> {
         let options = &self.config.options;
         let labels = dataset.labels().clone();
-        let prior = self.texts.select(vectors, self.names);
-        let class = |name: &Example| labels.class(&name.label);
-        let classes: Vec<usize> = self.names.iter().filter_map(class).collect();
+        let (prior, classes) = self.prior(dataset, vectors);
         Ok(VectorClassifier::fit(
             &self.texts.select(vectors, dataset.examples()),
             &dataset.classes(),

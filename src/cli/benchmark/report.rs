@@ -204,7 +204,7 @@ impl<'a> Report<'a> {
                 "name": config.name,
                 "layers": bench.layers(config),
                 "tune": config.options.tune,
-                "start": config.start,
+                "start": config.options.start,
                 "head": config.options.head,
                 "label_names": config.options.label_names,
             })

@@ -1,16 +1,26 @@
 //! A transformer layer that can be trained: forward with what the backward pass needs, backward,
 //! and a step of the optimiser.
 
+use super::super::config::TransformerConfig;
 use super::super::kernels::activate;
 use super::super::layer_tensors::LayerParts;
 use super::super::transformer::Transformer;
 use super::adam::Adam;
+use super::adapter::AdapterParts;
 use super::attention;
-use super::products::Products;
+use super::products::{Linear, sum};
 use super::rows::{Normed, activation_gradient};
+use crate::kernels::{Precision, Scratch};
 
-/// A layer's values as `LayerParts` takes them apart, and their moments.
+/// A layer that stays as it is, its adapter, which changes, and the adapter's moments.
 pub(super) struct Block {
+    projection: Linear,
+    output: Linear,
+    attention_norm: [Vec<f32>; 2],
+    up: Linear,
+    down: Linear,
+    norm: [Vec<f32>; 2],
+    /// As `AdapterParts` takes them apart.
     pub values: Vec<f32>,
     adam: Adam,
 }
@@ -37,13 +47,29 @@ impl Trace {
 /// What all layers of a tuning share.
 pub(super) struct Tools<'a> {
     pub transformer: &'a Transformer,
-    pub products: Products,
+    pub scratch: Scratch,
 }
 
 impl Block {
-    pub fn new(values: Vec<f32>) -> Self {
-        let adam = Adam::new(values.len());
-        Self { values, adam }
+    /// A layer's own values and those of its adapter.
+    pub fn new(
+        layer: &[f32],
+        values: Vec<f32>,
+        config: &TransformerConfig,
+        precision: Precision,
+    ) -> Self {
+        let parts = LayerParts::of(layer, config);
+        let linear = |part| Linear::new(part, precision);
+        Self {
+            projection: linear(parts.projection),
+            output: linear(parts.output),
+            attention_norm: parts.attention_norm.map(<[f32]>::to_vec),
+            up: linear(parts.up),
+            down: linear(parts.down),
+            norm: parts.norm.map(<[f32]>::to_vec),
+            adam: Adam::new(values.len()),
+            values,
+        }
     }
 
     /// `input` is `[tokens, width]`, and so is the output.
@@ -54,20 +80,25 @@ impl Block {
         tools: &mut Tools,
     ) -> (Vec<f32>, Trace) {
         let config = &tools.transformer.config;
-        let parts = LayerParts::of(&self.values, config);
-        let products = &mut tools.products;
-        let projected = products.forward(&input, parts.projection, None);
+        let adapter = AdapterParts::of(&self.values, config);
+        let scratch = &mut tools.scratch;
+        let projected = (self.projection).forward(&input, adapter.projection, None, scratch);
         let mut context = vec![0.0; input.len()];
         tools.transformer.attend(texts, &projected, &mut context);
-        let sum = products.forward(&context, parts.output, Some(&input));
-        let attention_norm = Normed::new(sum, config.width, config.epsilon);
-        let attended = attention_norm.output(parts.attention_norm);
-        let before_activation = products.forward(&attended, parts.up, None);
+        let output = &self.output;
+        let total = output.forward(&context, adapter.output, Some(&input), scratch);
+        let attention_norm = Normed::new(total, config.width, config.epsilon);
+        let attended = normed(
+            &attention_norm,
+            &self.attention_norm,
+            adapter.attention_norm,
+        );
+        let before_activation = self.up.forward(&attended, adapter.up, None, scratch);
         let mut activated = before_activation.clone();
         activate(&mut activated, config.activation);
-        let sum = products.forward(&activated, parts.down, Some(&attended));
-        let norm = Normed::new(sum, config.width, config.epsilon);
-        let output = norm.output(parts.norm);
+        let total = (self.down).forward(&activated, adapter.down, Some(&attended), scratch);
+        let norm = Normed::new(total, config.width, config.epsilon);
+        let output = normed(&norm, &self.norm, adapter.norm);
         let trace = Trace {
             input,
             projected,
@@ -81,7 +112,7 @@ impl Block {
         (output, trace)
     }
 
-    /// Turns the gradient of the output into that of the input, and writes those of the values.
+    /// Turns the gradient of the output into that of the input, and writes those of the adapter.
     pub fn backward(
         &self,
         mut gradient: Vec<f32>,
@@ -91,28 +122,42 @@ impl Block {
         values: &mut [f32],
     ) -> Vec<f32> {
         let config = &tools.transformer.config;
-        let parts = LayerParts::of(&self.values, config);
-        let out = LayerParts::of_mut(values, config);
-        let products = &mut tools.products;
+        let adapter = AdapterParts::of(&self.values, config);
+        let out = AdapterParts::of_mut(values, config);
+        let scratch = &mut tools.scratch;
 
-        trace.norm.backward(&mut gradient, parts.norm[0], out.norm);
-        products.weight_gradient(&gradient, &trace.activated, out.down);
-        let mut inner = products.input_gradient(&gradient, parts.down, None);
+        let weight = sum(&self.norm[0], adapter.norm[0]);
+        trace.norm.backward(&mut gradient, &weight, out.norm);
+        let (through, x) = (&self.down, &trace.activated);
+        let mut inner = through.backward((&gradient, x), adapter.down, out.down, None, scratch);
         activation_gradient(&mut inner, &trace.before_activation, config.activation);
-        products.weight_gradient(&inner, &trace.attended, out.up);
-        let mut gradient = products.input_gradient(&inner, parts.up, Some(&gradient));
+        let (through, x) = (&self.up, &trace.attended);
+        let residual = Some(gradient.as_slice());
+        let mut gradient = through.backward((&inner, x), adapter.up, out.up, residual, scratch);
 
+        let weight = sum(&self.attention_norm[0], adapter.attention_norm[0]);
         let norm = &trace.attention_norm;
-        norm.backward(&mut gradient, parts.attention_norm[0], out.attention_norm);
-        products.weight_gradient(&gradient, &trace.context, out.output);
-        let context = products.input_gradient(&gradient, parts.output, None);
+        norm.backward(&mut gradient, &weight, out.attention_norm);
+        let (through, x) = (&self.output, &trace.context);
+        let context = through.backward((&gradient, x), adapter.output, out.output, None, scratch);
         let projected = attention::backward(tools.transformer, texts, &trace.projected, &context);
-        products.weight_gradient(&projected, &trace.input, out.projection);
-        products.input_gradient(&projected, parts.projection, Some(&gradient))
+        let residual = Some(gradient.as_slice());
+        self.projection.backward(
+            (&projected, &trace.input),
+            adapter.projection,
+            out.projection,
+            residual,
+            scratch,
+        )
     }
 
     /// A step against the gradient; `step` counts from 1.
     pub fn step(&mut self, gradient: &[f32], rate: f32, step: i32) {
         self.adam.step(&mut self.values, gradient, rate, step);
     }
+}
+
+fn normed(norm: &Normed, own: &[Vec<f32>; 2], change: [&[f32]; 2]) -> Vec<f32> {
+    let [weight, bias] = [0, 1].map(|part| sum(&own[part], change[part]));
+    norm.output([&weight, &bias])
 }

@@ -6,11 +6,11 @@
 //! operations run on one thread; these passes use the products of [`crate::kernels`].
 
 mod adam;
+mod adapter;
 mod attention;
 mod block;
 mod episode;
 mod loss;
-mod low_rank;
 mod products;
 mod rows;
 mod sampler;
@@ -20,18 +20,18 @@ mod tuned;
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use super::transformer::Workspace;
 use super::weights::Weights;
 use super::{Encoder, EncoderError, kernels, pooling};
-use crate::kernels::Precision;
+use crate::kernels::{Precision, Scratch};
 use crate::matrix::Matrix;
 use block::{Block, Tools, Trace};
 use episode::episode_loss;
 use loss::cosine_loss;
-use products::Products;
 use sampler::{Input, Sampler};
 
-pub(crate) use low_rank::LowRank;
 pub use tuned::TunedLayers;
 
 /// How the top layers are tuned.
@@ -73,7 +73,7 @@ impl Default for TuneOptions {
             highest: usize::MAX,
             steps: 30,
             goal: 0.03,
-            learning_rate: 1e-4,
+            learning_rate: 1e-3,
             loss: Loss::Pairs,
             seed: 42,
         }
@@ -88,7 +88,7 @@ impl TuneOptions {
             layers,
             steps,
             goal: 0.0,
-            learning_rate: 1e-3,
+            learning_rate: 1e-2,
             seed: 1,
             ..Self::default()
         }
@@ -144,10 +144,11 @@ impl Encoder {
             Ok(Sampler::new(inputs, options.loss, options.seed))
         };
         let mut samplers: Vec<Sampler> = tasks.iter().map(sampler).collect::<Result<_, _>>()?;
-        let mut blocks = self.blocks(changing.clone())?;
+        let precision = Precision::for_gradients();
+        let mut blocks = self.blocks(changing.clone(), precision, options.seed)?;
         self.descend(&mut blocks, &mut samplers, options, watch)?;
         let layers = blocks.iter().map(|block| block.values.as_slice());
-        Ok(self.with_tuned(TunedLayers::new(changing.start, layers)))
+        self.with_tuned(TunedLayers::new(changing.start, layers))
     }
 
     /// The indices of the layers that a tuning may change. Those that an earlier one changed are
@@ -170,9 +171,10 @@ impl Encoder {
     ) -> Result<(), EncoderError> {
         let mut tools = Tools {
             transformer: &self.transformer,
-            products: Products::new(Precision::for_gradients()),
+            scratch: Scratch::default(),
         };
-        let mut gradient = vec![0.0; blocks.first().map_or(0, |block| block.values.len())];
+        let longest = blocks.iter().map(|block| block.values.len()).max();
+        let mut gradient = vec![0.0; longest.unwrap_or(0)];
         let tasks = samplers.len();
         if samplers.iter().any(|sampler| sampler.inputs.is_empty()) {
             // There is nothing to learn from.
@@ -229,6 +231,7 @@ impl Encoder {
                 let own = self.pool_gradient(outputs[at], &texts, &slope);
                 kernels::add_scaled(&mut above, &own, weight);
             }
+            let gradient = &mut gradient[..block.values.len()];
             above = block.backward(above, &traces[at], &texts, tools, gradient);
             block.step(gradient, rate, step as i32 + 1);
         }
@@ -292,13 +295,21 @@ impl Encoder {
         Ok(inputs)
     }
 
-    /// Layers as an earlier tuning left them or the model's file has them.
-    fn blocks(&self, layers: Range<usize>) -> Result<Vec<Block>, EncoderError> {
-        let read = |index| match self.tuned().and_then(|tuned| tuned.layer(index)) {
-            Some(values) => Ok(values),
-            None => self.model_layer(index),
+    /// The model's layers, with the adapters that an earlier tuning left or such as change nothing yet.
+    fn blocks(
+        &self,
+        layers: Range<usize>,
+        precision: Precision,
+        seed: u64,
+    ) -> Result<Vec<Block>, EncoderError> {
+        let config = &self.config.transformer;
+        let block = |index| {
+            let before = self.tuned().and_then(|tuned| tuned.layer(index));
+            let adapter = before.unwrap_or_else(|| adapter::fresh(config, index, seed));
+            let layer = self.model_layer(index)?;
+            Ok(Block::new(&layer, adapter, config, precision))
         };
-        layers.map(|index| read(index).map(Block::new)).collect()
+        layers.into_par_iter().map(block).collect()
     }
 
     /// A layer as the model's file has it.

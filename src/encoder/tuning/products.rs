@@ -1,129 +1,136 @@
-//! The three products of a linear layer's training, all by [`crate::kernels::linear`]: forward, the
-//! gradient of the input, the gradient of the weights.
+//! A linear layer of which only the adapter changes: forward, and the gradients of input and adapter. The
+//! products with the layer's own weights, packed once, run by [`crate::kernels::linear`], those with the
+//! narrow matrices by `gemm`.
 
 use rayon::prelude::*;
 
+use super::super::kernels::add_scaled;
 use crate::kernels::{Epilogue, PackedWeights, Precision, Scratch, linear};
+use crate::matmul::{Threads, View, matmul};
 
-/// In which numbers the products run, and memory that they use again.
-pub(super) struct Products {
-    pub precision: Precision,
-    scratch: Scratch,
-    zeros: Vec<f32>,
-    turned: Vec<f32>,
+/// A linear layer's own weights, for both directions, and bias.
+pub(super) struct Linear {
+    forward: PackedWeights,
+    backward: PackedWeights,
+    bias: Vec<f32>,
 }
 
-impl Products {
-    pub fn new(precision: Precision) -> Self {
+impl Linear {
+    /// `weights` is `[outputs, inputs]`.
+    pub fn new([weights, bias]: [&[f32]; 2], precision: Precision) -> Self {
+        let (outputs, inputs) = (bias.len(), weights.len() / bias.len());
         Self {
-            precision,
-            scratch: Scratch::default(),
-            zeros: Vec::new(),
-            turned: Vec::new(),
+            forward: PackedWeights::pack(weights, outputs, inputs, precision),
+            backward: PackedWeights::pack_transposed(weights, inputs, outputs, precision),
+            bias: bias.to_vec(),
         }
     }
 
-    /// `x · weightsᵀ + bias`, plus `residual` if there is one.
+    /// `x · (weights + leftᵀ · right)ᵀ + bias`, plus `residual` if there is one.
     ///
     /// # Shapes
-    /// `x` is `[tokens, inputs]`, `weights` `[outputs, inputs]`, the result and `residual`
-    /// `[tokens, outputs]`.
+    /// `x` is `[tokens, inputs]`, the result and `residual` `[tokens, outputs]`.
     pub fn forward(
-        &mut self,
+        &self,
         x: &[f32],
-        [weights, bias]: [&[f32]; 2],
+        [left, right, change]: [&[f32]; 3],
         residual: Option<&[f32]>,
+        scratch: &mut Scratch,
     ) -> Vec<f32> {
-        let inputs = weights.len() / bias.len();
-        let packed = PackedWeights::pack(weights, bias.len(), inputs, self.precision);
-        let mut out = vec![0.0; x.len() / inputs * bias.len()];
-        let epilogue = epilogue(bias, residual);
-        let rows = x.len() / inputs;
-        linear(&mut out, x, rows, &packed, epilogue, &mut self.scratch);
-        out
+        let bias = sum(&self.bias, change);
+        let mut added = up(&down(x, right, self.forward.inputs()), left, bias.len());
+        add(&mut added, residual);
+        product(&self.forward, x, &bias, &added, scratch)
     }
 
-    /// The gradient of the input: `gradient · weights`, plus `residual` if there is one.
+    /// The gradient of the input, plus `residual` if there is one; writes that of the adapter.
     ///
     /// # Shapes
-    /// `gradient` is `[tokens, outputs]`, the result and `residual` `[tokens, inputs]`.
-    pub fn input_gradient(
-        &mut self,
-        gradient: &[f32],
-        [weights, bias]: [&[f32]; 2],
+    /// `gradient` is `[tokens, outputs]`, `x`, `residual` and the result `[tokens, inputs]`.
+    pub fn backward(
+        &self,
+        (gradient, x): (&[f32], &[f32]),
+        [left, right, _]: [&[f32]; 3],
+        [left_gradient, right_gradient, bias_gradient]: [&mut [f32]; 3],
         residual: Option<&[f32]>,
+        scratch: &mut Scratch,
     ) -> Vec<f32> {
-        let (outputs, inputs) = (bias.len(), weights.len() / bias.len());
-        let packed = PackedWeights::pack_transposed(weights, inputs, outputs, self.precision);
-        let tokens = gradient.len() / outputs;
-        let mut out = vec![0.0; tokens * inputs];
-        self.zeros.resize(self.zeros.len().max(inputs), 0.0);
-        let bias = &self.zeros[..inputs];
-        let epilogue = epilogue(bias, residual);
-        linear(
-            &mut out,
-            gradient,
-            tokens,
-            &packed,
-            epilogue,
-            &mut self.scratch,
-        );
-        out
-    }
-
-    /// The gradients of weights and bias: `gradientᵀ · x` and the columns' sums.
-    ///
-    /// # Shapes
-    /// `gradient` is `[tokens, outputs]`, `x` `[tokens, inputs]`; `weights` and `bias` are
-    /// overwritten.
-    pub fn weight_gradient(
-        &mut self,
-        gradient: &[f32],
-        x: &[f32],
-        [weights, bias]: [&mut [f32]; 2],
-    ) {
-        let (outputs, inputs) = (bias.len(), weights.len() / bias.len());
-        let tokens = x.len() / inputs;
-        transpose(gradient, outputs, &mut self.turned);
-        bias.par_iter_mut()
-            .zip(self.turned.par_chunks_exact(tokens))
-            .for_each(|(sum, row)| *sum = row.iter().sum());
-        let packed = PackedWeights::pack_transposed(x, inputs, tokens, self.precision);
-        self.zeros.resize(self.zeros.len().max(inputs), 0.0);
-        let epilogue = Epilogue::Bias(&self.zeros[..inputs]);
-        linear(
-            weights,
-            &self.turned,
-            outputs,
-            &packed,
-            epilogue,
-            &mut self.scratch,
-        );
+        let (outputs, inputs) = (self.forward.outputs(), self.forward.inputs());
+        column_sums(gradient, bias_gradient);
+        narrow(left_gradient, &down(x, right, inputs), gradient, outputs);
+        let inner = down(gradient, left, outputs);
+        narrow(right_gradient, &inner, x, inputs);
+        let mut added = up(&inner, right, inputs);
+        add(&mut added, residual);
+        let zeros = vec![0.0; inputs];
+        product(&self.backward, gradient, &zeros, &added, scratch)
     }
 }
 
-fn epilogue<'a>(bias: &'a [f32], residual: Option<&'a [f32]>) -> Epilogue<'a> {
-    match residual {
-        Some(residual) => Epilogue::BiasResidual { bias, residual },
-        None => Epilogue::Bias(bias),
+fn product(
+    weights: &PackedWeights,
+    x: &[f32],
+    bias: &[f32],
+    residual: &[f32],
+    scratch: &mut Scratch,
+) -> Vec<f32> {
+    let rows = x.len() / weights.inputs();
+    let mut out = vec![0.0; rows * weights.outputs()];
+    let epilogue = Epilogue::BiasResidual { bias, residual };
+    linear(&mut out, x, rows, weights, epilogue, scratch);
+    out
+}
+
+/// `x · narrowᵀ`, `[tokens, rank]`, of `x`, `[tokens, width]`, and `narrow`, `[rank, width]`.
+fn down(x: &[f32], narrow: &[f32], width: usize) -> Vec<f32> {
+    let rank = narrow.len() / width;
+    let mut out = vec![0.0; x.len() / width * rank];
+    let narrow = View::dense(narrow, width).transposed();
+    matmul(&mut out, rank, View::dense(x, width), narrow, Threads::All);
+    out
+}
+
+/// `inner · narrow`, `[tokens, width]`, of `inner`, `[tokens, rank]`, and `narrow`, `[rank, width]`.
+fn up(inner: &[f32], narrow: &[f32], width: usize) -> Vec<f32> {
+    let rank = narrow.len() / width;
+    let mut out = vec![0.0; inner.len() / rank * width];
+    let inner = View::dense(inner, rank);
+    matmul(
+        &mut out,
+        width,
+        inner,
+        View::dense(narrow, width),
+        Threads::All,
+    );
+    out
+}
+
+/// The gradient of a narrow matrix: `innerᵀ · x`, `[rank, width]`.
+fn narrow(out: &mut [f32], inner: &[f32], x: &[f32], width: usize) {
+    let inner = View::dense(inner, out.len() / width).transposed();
+    matmul(out, width, inner, View::dense(x, width), Threads::All);
+}
+
+fn column_sums(rows: &[f32], sums: &mut [f32]) {
+    /// Columns that one task adds up: enough to outweigh the hand-over.
+    const COLUMNS: usize = 256;
+    let width = sums.len();
+    let tasks = sums.par_chunks_mut(COLUMNS).enumerate();
+    tasks.for_each(|(task, sums)| {
+        sums.fill(0.0);
+        for row in rows.chunks_exact(width) {
+            add_scaled(sums, &row[task * COLUMNS..][..sums.len()], 1.0);
+        }
+    });
+}
+
+fn add(values: &mut [f32], others: Option<&[f32]>) {
+    if let Some(others) = others {
+        add_scaled(values, others, 1.0);
     }
 }
 
-/// Columns that one task turns: a cache line of each row.
-const COLUMNS_PER_TASK: usize = 16;
-
-/// `out` becomes `[columns, rows]`.
-fn transpose(values: &[f32], columns: usize, out: &mut Vec<f32>) {
-    let rows = values.len() / columns;
-    out.resize(values.len(), 0.0);
-    out.par_chunks_mut(rows * COLUMNS_PER_TASK)
-        .enumerate()
-        .for_each(|(task, out)| {
-            let first = task * COLUMNS_PER_TASK;
-            for (row, values) in values.chunks_exact(columns).enumerate() {
-                for (column, turned) in out.chunks_exact_mut(rows).enumerate() {
-                    turned[row] = values[first + column];
-                }
-            }
-        });
+/// Value by value.
+pub(super) fn sum(a: &[f32], b: &[f32]) -> Vec<f32> {
+    a.iter().zip(b).map(|(a, b)| a + b).collect()
 }

@@ -1,23 +1,25 @@
 //! The layers that a tuning changed.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use half::bf16;
+use rayon::prelude::*;
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
 use super::super::config::TransformerConfig;
-use super::super::layer_tensors::{LayerParts, layer_tensors, stacked};
+use super::super::layer_tensors::{LayerParts, LayerTensor, stacked};
 use super::super::transformer::Layer;
-use super::Encoder;
+use super::adapter::{adapter_tensors, add_to, rank_of};
+use super::{Encoder, EncoderError};
 use crate::hub::hex;
-use crate::kernels::Precision;
 
-/// The values of some of an encoder's layers, one above the other, after a tuning, in bf16: what is
+/// The adapters of some of an encoder's layers, one above the other, after a tuning, in bf16: what is
 /// saved is what is used.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct TunedLayers {
     /// Index of the lowest of them.
     first: usize,
@@ -25,6 +27,7 @@ pub struct TunedLayers {
 }
 
 impl TunedLayers {
+    /// `layers` has an adapter of each layer, all of one rank.
     pub(super) fn new<'a>(first: usize, layers: impl Iterator<Item = &'a [f32]>) -> Self {
         let round = |values: &[f32]| values.iter().map(|&value| bf16::from_f32(value)).collect();
         Self {
@@ -44,7 +47,7 @@ impl TunedLayers {
         self.first..self.first + self.count()
     }
 
-    /// The values of the encoder's layer `index`, if it is one of them.
+    /// The adapter of the encoder's layer `index`, if it is one of them.
     pub(super) fn layer(&self, index: usize) -> Option<Vec<f32>> {
         let values = self.layers.get(index.checked_sub(self.first)?)?;
         Some(values.iter().map(|value| value.to_f32()).collect())
@@ -61,38 +64,42 @@ impl TunedLayers {
         hex(&hash.finalize())
     }
 
-    /// A safetensors file with the names of the model's own weight file.
-    fn to_safetensors(&self, config: &TransformerConfig) -> Result<Vec<u8>, SafeTensorError> {
+    /// A safetensors file; its tensors are named like the model's layers.
+    fn to_safetensors(
+        &self,
+        config: &TransformerConfig,
+        metadata: Option<HashMap<String, String>>,
+    ) -> Result<Vec<u8>, SafeTensorError> {
         let mut tensors = Vec::new();
         let bytes: Vec<Vec<u8>> = self.layers.iter().map(|v| little_endian(v)).collect();
         for (at, bytes) in bytes.iter().enumerate() {
-            for tensor in layer_tensors(config, self.first + at) {
+            let rank = rank_of(bytes.len() / 2, config);
+            for tensor in adapter_tensors(config, rank, self.first + at) {
                 let values = &bytes[2 * tensor.range.start..2 * tensor.range.end];
                 let view = TensorView::new(Dtype::BF16, tensor.shape, values)?;
                 tensors.push((tensor.name, view));
             }
         }
-        safetensors::serialize(tensors, None)
+        safetensors::serialize(tensors, metadata)
     }
 
     /// Reads what [`to_safetensors`](Self::to_safetensors) wrote; the reason if it cannot.
     fn from_safetensors(bytes: &[u8], config: &TransformerConfig) -> Result<Self, String> {
         let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
-        let name = |index| layer_tensors(config, index).swap_remove(0).name;
-        let layers = stacked(&file, config, layer_tensors(config, 0).len(), name)?;
-        let read = |index| read_layer(&file, config, index);
+        let name = |index| adapter_tensors(config, 1, index).swap_remove(0).name;
+        let parts = adapter_tensors(config, 1, 0).len();
+        let layers = stacked(&file, config, parts, name)?;
+        let read = |index| {
+            let name = name(index);
+            let left = file.tensor(&name);
+            let left = left.map_err(|_| format!("tensor `{name}` is missing"))?;
+            let rank = left.shape().first().copied().unwrap_or(0);
+            read_layer(&file, adapter_tensors(config, rank, index))
+        };
         Ok(Self {
             first: layers.start,
             layers: layers.map(read).collect::<Result<_, _>>()?,
         })
-    }
-
-    fn pack(&self, config: &TransformerConfig, precision: Precision) -> Vec<Layer> {
-        let pack = |values: &Vec<bf16>| {
-            let values: Vec<f32> = values.iter().map(|value| value.to_f32()).collect();
-            Layer::pack(&LayerParts::of(&values, config), config, precision)
-        };
-        self.layers.iter().map(pack).collect()
     }
 }
 
@@ -103,13 +110,9 @@ fn little_endian(values: &[bf16]) -> Vec<u8> {
         .collect()
 }
 
-fn read_layer(
-    file: &SafeTensors,
-    config: &TransformerConfig,
-    index: usize,
-) -> Result<Vec<bf16>, String> {
+fn read_layer(file: &SafeTensors, tensors: Vec<LayerTensor>) -> Result<Vec<bf16>, String> {
     let mut values = Vec::new();
-    for expected in layer_tensors(config, index) {
+    for expected in tensors {
         let name = expected.name;
         let tensor = file
             .tensor(&name)
@@ -117,19 +120,25 @@ fn read_layer(
         if tensor.dtype() != Dtype::BF16 || tensor.shape() != expected.shape {
             return Err(format!("tensor `{name}` has another type or shape"));
         }
-        let pairs = tensor.data().as_chunks::<2>().0;
-        values.extend(pairs.iter().map(|bytes| bf16::from_le_bytes(*bytes)));
+        let pairs = tensor.data().as_chunks::<2>().0.iter();
+        values.extend(pairs.map(|bytes| bf16::from_le_bytes(*bytes)));
+    }
+    if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+        return Err(format!("number {at} of a layer is none"));
     }
     Ok(values)
 }
 
 impl Encoder {
-    /// This encoder with changed layers.
-    pub(super) fn with_tuned(&self, tuned: TunedLayers) -> Self {
-        let layers = tuned.pack(&self.config.transformer, self.precision());
+    /// The model's encoder with changed layers; those that were changed before are as the model has
+    /// them, unless they are among these.
+    pub(crate) fn with_tuned(&self, tuned: TunedLayers) -> Result<Self, EncoderError> {
+        let layers = tuned.range().into_par_iter();
+        let layers = layers.map(|index| self.changed_layer(&tuned, index));
+        let layers = layers.collect::<Result<_, _>>()?;
         let mut identity = self.identity.clone();
         identity.tuned = Some(tuned.sha256());
-        Self {
+        Ok(Self {
             identity,
             settings_sha256: self.settings_sha256.clone(),
             config: self.config.clone(),
@@ -138,7 +147,17 @@ impl Encoder {
             weights: self.weights.clone(),
             tuned: Some(Arc::new(tuned)),
             spare: Mutex::default(),
+        })
+    }
+
+    fn changed_layer(&self, tuned: &TunedLayers, index: usize) -> Result<Layer, EncoderError> {
+        let config = &self.config.transformer;
+        let mut values = self.model_layer(index)?;
+        if let Some(adapter) = tuned.layer(index) {
+            add_to(&mut values, &adapter, config);
         }
+        let parts = LayerParts::of(&values, config);
+        Ok(Layer::pack(&parts, config, self.precision()))
     }
 
     /// The layers that were tuned, if any.
@@ -147,16 +166,24 @@ impl Encoder {
         self.tuned.as_deref()
     }
 
-    /// The tuned layers as a safetensors file; none if there are none.
-    pub(crate) fn tuned_bytes(&self) -> Result<Option<Vec<u8>>, SafeTensorError> {
-        let bytes = |tuned: &TunedLayers| tuned.to_safetensors(&self.config.transformer);
-        self.tuned().map(bytes).transpose()
+    /// Tuned layers as a safetensors file.
+    pub(crate) fn bytes_of(
+        &self,
+        tuned: &TunedLayers,
+        metadata: Option<HashMap<String, String>>,
+    ) -> Result<Vec<u8>, SafeTensorError> {
+        tuned.to_safetensors(&self.config.transformer, metadata)
     }
 
-    /// This encoder with the layers of [`tuned_bytes`](Self::tuned_bytes); the reason if they do not
-    /// fit.
+    /// The layers of a file that [`bytes_of`](Self::bytes_of) gave; the reason if they do not fit.
+    pub(crate) fn read_tuned(&self, bytes: &[u8]) -> Result<TunedLayers, String> {
+        TunedLayers::from_safetensors(bytes, &self.config.transformer)
+    }
+
+    /// This encoder with the layers of a file that [`bytes_of`](Self::bytes_of) gave; the reason if
+    /// they do not fit.
     pub(crate) fn with_tuned_bytes(&self, bytes: &[u8]) -> Result<Self, String> {
-        let tuned = TunedLayers::from_safetensors(bytes, &self.config.transformer)?;
-        Ok(self.with_tuned(tuned))
+        let encoder = self.with_tuned(self.read_tuned(bytes)?);
+        encoder.map_err(|error| error.to_string())
     }
 }
