@@ -7,9 +7,9 @@ use crate::classifier::FitOptions;
 use crate::data::{Dataset, Example};
 use crate::encoder::{Encoder, LayerMix, Note};
 use crate::head::{HeadError, HeadKind, HeadOptions};
+use crate::leave_one_out;
 use crate::matrix::Matrix;
 use crate::prompt::label_names;
-use crate::start::leave_one_out_loss;
 use crate::vectors::VectorClassifier;
 
 /// Examples and names, and the options that say what is done with them.
@@ -104,7 +104,7 @@ impl<'d> Lesson<'d> {
 
     fn loss(&self, embedded: &Embedded) -> f64 {
         let classes = [&self.dataset.classes()[..], &self.name_classes()];
-        leave_one_out_loss([&embedded.examples, &embedded.names], classes)
+        leave_one_out::loss([&embedded.examples, &embedded.names], classes)
     }
 
     fn fit_head(

@@ -51,6 +51,7 @@ pub mod hub;
 #[doc(hidden)]
 pub mod kernels;
 mod known;
+pub mod leave_one_out;
 mod lesson;
 mod matmul;
 pub mod matrix;

@@ -1,30 +1,25 @@
 //! A start from other tasks: how the top layers change when they are tuned on several labelled sets at
 //! once, in episodes; a classifier of a new task begins there.
 //!
-//! How much of it is used is chosen for each task by its own examples: none, half of the way from
-//! the model's weights to the start's, or all of it, whichever parts held-out examples best. A
-//! start that knows nothing of the task is thereby left out.
+//! Whether it is used is chosen for each task by its own examples ([`crate::leave_one_out`]): a start that
+//! knows nothing of the task is left out.
 //!
 //! # Sources
 //! Vinyals et al. 2016 (training as one will test, task by task); Bertinetto et al. 2019 (a closed-form
-//! head in each episode); Wortsman et al. 2022, "Robust fine-tuning of zero-shot models" (weights between
-//! the model's and the tuned ones).
+//! head in each episode); Hu et al. 2022 (what changes has a low rank).
 
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::cholesky::Cholesky;
 use crate::classifier::FitOptions;
 use crate::data::{Dataset, write_atomically};
 use crate::encoder::{Encoder, Loss, TuneOptions, TuneProgress, TunedLayers};
 use crate::lesson::Lesson;
-use crate::matrix::Matrix;
 use crate::random::Random;
 
 /// What can go wrong with a start on disk.
@@ -245,58 +240,6 @@ impl Start {
     }
 }
 
-/// Examples that the choice of an encoder looks at: a closed form, but one that grows with their third power.
-const JUDGED: usize = 500;
-/// The penalty of the ridge regression, of vectors of about length 1.
-const PENALTY: f64 = 1.0;
-
-/// How badly ridge regression on the others, and on the labels' names, tells each example's class: the mean
-/// square of its error, in closed form, so that nothing is fitted twice. It says by which encoder examples
-/// are told apart best, also with one example a label.
-///
-/// # Shapes
-/// The examples' vectors and the names', both `[…, width]`, of any length, and the classes of both. Of many
-/// examples it takes 500.
-///
-/// # Source
-/// Allen 1974, the PRESS statistic.
-#[must_use]
-pub fn leave_one_out_loss(
-    [examples, names]: [&Matrix; 2],
-    [classes, of_names]: [&[usize]; 2],
-) -> f64 {
-    let every = examples.rows().div_ceil(JUDGED).max(1);
-    let judged: Vec<usize> = (0..examples.rows()).step_by(every).collect();
-    let mut vectors = examples.select(&judged);
-    vectors.extend(names);
-    let classes: Vec<usize> = judged
-        .iter()
-        .map(|&at| classes[at])
-        .chain(of_names.iter().copied())
-        .collect();
-    let points = vectors.centred(&vectors.mean_row());
-    let gram = points.products(&points);
-    let mut factor = Cholesky::default();
-    for (at, row) in gram.iter_rows().enumerate() {
-        factor.push(row.iter().copied(), f64::from(row[at]) + PENALTY);
-    }
-    let ways = classes.iter().max().map_or(0, |most| most + 1);
-    let target =
-        |at: usize, class: usize| f64::from(u8::from(classes[at] == class)) - 1.0 / ways as f64;
-    let weights: Vec<Vec<f64>> = (0..ways)
-        .map(|class| factor.solve((0..classes.len()).map(|at| target(at, class)).collect()))
-        .collect();
-    let error = |at: usize| {
-        let own = factor.inverse_diagonal(at);
-        weights
-            .iter()
-            .map(|weights| (weights[at] / own).powi(2))
-            .sum::<f64>()
-    };
-    let errors: Vec<f64> = (0..judged.len()).into_par_iter().map(error).collect();
-    errors.iter().sum::<f64>() / judged.len() as f64
-}
-
 fn foreign(path: &Path, reason: String) -> StartError {
     StartError::Foreign {
         path: path.to_owned(),
@@ -393,45 +336,5 @@ mod tests {
         let read = safetensors::SafeTensors::deserialize(SHIPPED);
         assert!(read.is_ok_and(|file| file.len() > 6));
         assert!(Start::shipped(&tiny()).is_none());
-    }
-
-    /// Against fits without the example in question.
-    #[test]
-    fn the_closed_form_agrees_with_leaving_one_out() {
-        let mut random = Random::named(3, "start");
-        let mut matrix = |rows| {
-            let values = (0..rows * 5).map(|_| random.normal()).collect();
-            Matrix::from_values(5, values).expect("whole rows")
-        };
-        let (examples, names) = (matrix(7), matrix(3));
-        let (classes, of_names) = ([0, 1, 2, 0, 1, 2, 0], [0, 1, 2]);
-        let mut all = examples.clone();
-        all.extend(&names);
-        let points = all.centred(&all.mean_row());
-        let classes_of_all = [&classes[..], &of_names].concat();
-        let error = |out: usize| {
-            let others: Vec<usize> = (0..10).filter(|&at| at != out).collect();
-            let mut factor = Cholesky::default();
-            let gram = points.products(&points);
-            for &at in &others {
-                let beside = others.iter().map(|&other| gram.row(at)[other]);
-                factor.push(beside, f64::from(gram.row(at)[at]) + PENALTY);
-            }
-            let of_class = |class: usize| {
-                let target =
-                    |at: usize| f64::from(u8::from(classes_of_all[at] == class)) - 1.0 / 3.0;
-                let weights = factor.solve(others.iter().map(|&at| target(at)).collect());
-                let pairs = weights.iter().zip(&others);
-                let score: f64 = pairs.map(|(w, &at)| w * f64::from(gram.row(out)[at])).sum();
-                (score - target(out)).powi(2)
-            };
-            (0..3).map(of_class).sum::<f64>()
-        };
-        let expected = (0..7).map(error).sum::<f64>() / 7.0;
-        let loss = leave_one_out_loss([&examples, &names], [&classes, &of_names]);
-        assert!(
-            (loss - expected).abs() < 1e-5 * expected,
-            "{loss} for {expected}"
-        );
     }
 }

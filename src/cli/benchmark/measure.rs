@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use fewshot::classifier::UNLABELLED;
 use fewshot::data::{Dataset, Example, LabelSet};
 use fewshot::encoder::{Encoder, LayerMix};
+use fewshot::leave_one_out;
 use fewshot::matrix::Matrix;
 use fewshot::metrics::accuracy_and_calibration;
 use fewshot::prompt::label_names;
-use fewshot::start::{StartFrom, leave_one_out_loss};
+use fewshot::start::StartFrom;
 use fewshot::vectors::VectorClassifier;
 use fewshot::{FewShotClassifier, FitOptions};
 
@@ -260,7 +261,7 @@ impl Trial<'_> {
         let loss = |vectors| {
             let (prior, classes) = self.prior(dataset, vectors);
             let examples = self.texts.select(vectors, dataset.examples());
-            leave_one_out_loss([&examples, &prior], [&dataset.classes(), &classes])
+            leave_one_out::loss([&examples, &prior], [&dataset.classes(), &classes])
         };
         let losses: Vec<f64> = spaces.iter().map(loss).collect();
         let places = 0..spaces.len();
