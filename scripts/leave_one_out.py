@@ -41,7 +41,7 @@ def main():
 def row(args, folder, start, tune):
     command = [args.fewshot, "benchmark", "-q", "--json", "--sets", folder]
     command += ["--shots", str(args.shots), "--seeds", str(args.seeds)]
-    command += ["--config", f"without=--inductive --tune {tune}", "--config", f"with=--inductive --tune {tune} --start {start}"]
+    command += ["--config", f"without=--inductive --tune {tune} --start off", "--config", f"with=--inductive --tune {tune} --start {start}"]
     without, with_start = json.loads(output_of(command))["rows"]
     difference = with_start["difference"]
     mean, low, high = (100 * difference[key] for key in ("mean", "low", "high"))

@@ -155,11 +155,11 @@ impl FewShotClassifier {
             None => options.start.candidates(&encoder)?,
             Some(_) => vec![encoder],
         };
-        Self::fit_on(candidates, dataset, options, Seen::Nothing, watch)
+        Self::fit_on(&candidates, dataset, options, Seen::Nothing, watch)
     }
 
     fn fit_on(
-        candidates: Vec<Arc<Encoder>>,
+        candidates: &[Arc<Encoder>],
         dataset: &Dataset,
         options: &FitOptions,
         seen: Seen,
@@ -227,7 +227,7 @@ impl FewShotClassifier {
         watch: &mut dyn FnMut(TuneProgress),
     ) -> Result<Self> {
         let encoder = Arc::clone(&self.encoder);
-        Self::fit_on(vec![encoder], dataset, &self.options, self.seen, watch)
+        Self::fit_on(&[encoder], dataset, &self.options, self.seen, watch)
     }
 
     /// Whether texts that are to be classified are worth learning from unasked: once the encoder is tuned

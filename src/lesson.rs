@@ -61,10 +61,19 @@ impl<'d> Lesson<'d> {
     }
 
     pub fn embed(&self, encoder: &Encoder) -> Result<Embedded> {
-        let count = self.dataset.examples().len();
-        let mut encoded = encoder.encode(&self.texts(), &self.layers)?;
-        let names = encoded.vectors.split_off(count);
-        encoded.notes.retain(|note| note.text < count);
+        let all: Vec<usize> = (0..self.dataset.examples().len()).collect();
+        self.embed_some(encoder, &all)
+    }
+
+    /// Examples at some places, and the names.
+    fn embed_some(&self, encoder: &Encoder, places: &[usize]) -> Result<Embedded> {
+        let texts = self.texts();
+        let (examples, names) = texts.split_at(self.dataset.examples().len());
+        let examples = places.iter().map(|&at| examples[at]);
+        let texts: Vec<&str> = examples.chain(names.iter().copied()).collect();
+        let mut encoded = encoder.encode(&texts, &self.layers)?;
+        let names = encoded.vectors.split_off(places.len());
+        encoded.notes.retain(|note| note.text < places.len());
         Ok(Embedded {
             examples: encoded.vectors,
             names,
@@ -87,24 +96,34 @@ impl<'d> Lesson<'d> {
         self.fit_head(embedded, &linear)
     }
 
-    /// The encoder that the examples are told apart by best, and what it gives for them.
-    pub fn best_of(&self, encoders: Vec<Arc<Encoder>>) -> Result<(Arc<Encoder>, Embedded)> {
-        let alone = encoders.len() == 1;
-        let mut best: Option<(f64, Arc<Encoder>, Embedded)> = None;
-        for encoder in encoders {
-            let embedded = self.embed(&encoder)?;
-            let loss = if alone { 0.0 } else { self.loss(&embedded) };
-            if best.as_ref().is_none_or(|(lowest, ..)| loss < *lowest) {
-                best = Some((loss, encoder, embedded));
+    /// The encoder by which the examples, or some of many, are told apart best, and what it gives for all.
+    pub fn best_of(&self, encoders: &[Arc<Encoder>]) -> Result<(Arc<Encoder>, Embedded)> {
+        let (first, others) = encoders.split_first().expect("a fit has an encoder");
+        if others.is_empty() {
+            return Ok((Arc::clone(first), self.embed(first)?));
+        }
+        let places = leave_one_out::places(self.dataset.examples().len());
+        let mut best = (first, self.embed_some(first, &places)?);
+        let mut lowest = self.loss(&best.1, &places);
+        for encoder in others {
+            let embedded = self.embed_some(encoder, &places)?;
+            let loss = self.loss(&embedded, &places);
+            if loss < lowest {
+                (best, lowest) = ((encoder, embedded), loss);
             }
         }
-        let (_, encoder, embedded) = best.expect("a fit has an encoder");
-        Ok((encoder, embedded))
+        let (encoder, mut embedded) = best;
+        if places.len() < self.dataset.examples().len() {
+            embedded = self.embed(encoder)?;
+        }
+        Ok((Arc::clone(encoder), embedded))
     }
 
-    fn loss(&self, embedded: &Embedded) -> f64 {
-        let classes = [&self.dataset.classes()[..], &self.name_classes()];
-        leave_one_out::loss([&embedded.examples, &embedded.names], classes)
+    fn loss(&self, embedded: &Embedded, places: &[usize]) -> f64 {
+        let all = self.dataset.classes();
+        let classes: Vec<usize> = places.iter().map(|&at| all[at]).collect();
+        let vectors = [&embedded.examples, &embedded.names];
+        leave_one_out::loss(vectors, [&classes, &self.name_classes()])
     }
 
     fn fit_head(

@@ -258,14 +258,20 @@ impl Trial<'_> {
         if spaces.len() < 2 {
             return 0;
         }
+        let places = leave_one_out::places(dataset.examples().len());
+        let examples: Vec<Example> = places
+            .iter()
+            .map(|&at| dataset.examples()[at].clone())
+            .collect();
+        let of_all = dataset.classes();
+        let classes: Vec<usize> = places.iter().map(|&at| of_all[at]).collect();
         let loss = |vectors| {
-            let (prior, classes) = self.prior(dataset, vectors);
-            let examples = self.texts.select(vectors, dataset.examples());
-            leave_one_out::loss([&examples, &prior], [&dataset.classes(), &classes])
+            let (prior, of_prior) = self.prior(dataset, vectors);
+            let examples = self.texts.select(vectors, &examples);
+            leave_one_out::loss([&examples, &prior], [&classes, &of_prior])
         };
         let losses: Vec<f64> = spaces.iter().map(loss).collect();
-        let places = 0..spaces.len();
-        places
+        (0..spaces.len())
             .min_by(|&a, &b| losses[a].total_cmp(&losses[b]))
             .unwrap_or(0)
     }

@@ -40,8 +40,7 @@ pub struct TuneOptions {
     /// How many layers change, at least 1: the highest that counts and those below it. More than
     /// there are means all.
     pub layers: usize,
-    /// The highest layer that counts, from 1. Default: the last, as is any higher number. Layers above
-    /// it that were tuned before count too.
+    /// The highest layer that counts, from 1. Default: the last, as is any higher number.
     pub highest: usize,
     /// Most steps of the optimiser.
     pub steps: usize,
@@ -147,19 +146,31 @@ impl Encoder {
         let precision = Precision::for_gradients();
         let mut blocks = self.blocks(changing.clone(), precision, options.seed)?;
         self.descend(&mut blocks, &mut samplers, options, watch)?;
-        let layers = blocks.iter().map(|block| block.values.as_slice());
-        self.with_tuned(TunedLayers::new(changing.start, layers))
+        self.with_tuned(self.joined(changing, &blocks, options.seed))
     }
 
-    /// The indices of the layers that a tuning may change. Those that an earlier one changed are
-    /// among them, since the result takes its place.
+    /// The indices of the layers that a tuning changes.
     fn changing(&self, options: &TuneOptions) -> Range<usize> {
         let end = options.highest.clamp(1, self.layers());
-        let asked = end.saturating_sub(options.layers.max(1))..end;
-        match self.tuned().map(TunedLayers::range) {
-            Some(before) => asked.start.min(before.start)..asked.end.max(before.end),
-            None => asked,
-        }
+        end.saturating_sub(options.layers.max(1))..end
+    }
+
+    /// What changed, and what an earlier tuning changed in other layers.
+    fn joined(&self, changing: Range<usize>, blocks: &[Block], seed: u64) -> TunedLayers {
+        let before = self.tuned().map_or(changing.clone(), TunedLayers::range);
+        let all = before.start.min(changing.start)..before.end.max(changing.end);
+        let adapter = |index: usize| match changing.contains(&index) {
+            true => blocks[index - changing.start].values.clone(),
+            false => self.adapter(index, seed),
+        };
+        let adapters: Vec<Vec<f32>> = all.clone().map(adapter).collect();
+        TunedLayers::new(all.start, adapters.iter().map(Vec::as_slice))
+    }
+
+    /// A layer's adapter as an earlier tuning left it, or such as changes nothing yet.
+    fn adapter(&self, index: usize, seed: u64) -> Vec<f32> {
+        let before = self.tuned().and_then(|tuned| tuned.layer(index));
+        before.unwrap_or_else(|| adapter::fresh(&self.config.transformer, index, seed))
     }
 
     fn descend(
@@ -295,7 +306,7 @@ impl Encoder {
         Ok(inputs)
     }
 
-    /// The model's layers, with the adapters that an earlier tuning left or such as change nothing yet.
+    /// The model's layers with their adapters.
     fn blocks(
         &self,
         layers: Range<usize>,
@@ -304,10 +315,13 @@ impl Encoder {
     ) -> Result<Vec<Block>, EncoderError> {
         let config = &self.config.transformer;
         let block = |index| {
-            let before = self.tuned().and_then(|tuned| tuned.layer(index));
-            let adapter = before.unwrap_or_else(|| adapter::fresh(config, index, seed));
             let layer = self.model_layer(index)?;
-            Ok(Block::new(&layer, adapter, config, precision))
+            Ok(Block::new(
+                &layer,
+                self.adapter(index, seed),
+                config,
+                precision,
+            ))
         };
         layers.into_par_iter().map(block).collect()
     }

@@ -194,7 +194,7 @@ fn damaged_layers_are_refused_and_any_rank_is_read() {
     assert_eq!(encoder.read_tuned(&bytes), Ok(layers.clone()));
     // Tuned on, beside a layer of the usual rank.
     let changed = encoder.with_tuned(layers).expect("changed");
-    let tuned = changed.tune(&TEXTS, &CLASSES, &TuneOptions::far(1, 2), &mut |_| ());
+    let tuned = changed.tune(&TEXTS, &CLASSES, &TuneOptions::far(2, 2), &mut |_| ());
     let tuned = tuned
         .expect("tuned")
         .tuned()
@@ -219,10 +219,17 @@ fn layers_above_the_highest_do_not_change() {
     let bytes = bytes.expect("bytes");
     let read = encoder.with_tuned_bytes(&bytes).expect("fits");
     assert_eq!(read.tuned(), tuned.tuned());
-    // What is tuned afterwards up to the last layer keeps and replaces the lower one.
+    // Tuned afterwards, the last layer changes and the lower one stays as it was tuned, and the other way
+    // round.
     let all = read.tune(&TEXTS, &CLASSES, &TuneOptions::far(1, 5), &mut |_| ());
-    let all = all.expect("tuned").tuned().map(TunedLayers::range);
-    assert_eq!(all, Some(0..encoder.layers()));
+    let all = all.expect("tuned");
+    let layers = |encoder: &Encoder| encoder.tuned().cloned().expect("tuned layers");
+    assert_eq!(layers(&all).range(), 0..encoder.layers());
+    assert_eq!(layers(&all).layer(0), layers(&read).layer(0));
+    let lower = all.tune(&TEXTS, &CLASSES, &options, &mut |_| ());
+    let lower = layers(&lower.expect("tuned"));
+    assert_eq!(lower.layer(1), layers(&all).layer(1));
+    assert_ne!(lower.layer(0), layers(&all).layer(0));
 }
 
 #[test]

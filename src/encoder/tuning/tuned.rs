@@ -27,7 +27,7 @@ pub struct TunedLayers {
 }
 
 impl TunedLayers {
-    /// `layers` has an adapter of each layer, all of one rank.
+    /// `layers` has an adapter of each layer.
     pub(super) fn new<'a>(first: usize, layers: impl Iterator<Item = &'a [f32]>) -> Self {
         let round = |values: &[f32]| values.iter().map(|&value| bf16::from_f32(value)).collect();
         Self {
@@ -130,8 +130,7 @@ fn read_layer(file: &SafeTensors, tensors: Vec<LayerTensor>) -> Result<Vec<bf16>
 }
 
 impl Encoder {
-    /// The model's encoder with changed layers; those that were changed before are as the model has
-    /// them, unless they are among these.
+    /// The model's encoder with changed layers. Those that this one has changed must be among them.
     pub(crate) fn with_tuned(&self, tuned: TunedLayers) -> Result<Self, EncoderError> {
         let layers = tuned.range().into_par_iter();
         let layers = layers.map(|index| self.changed_layer(&tuned, index));
