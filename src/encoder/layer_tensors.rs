@@ -82,24 +82,34 @@ pub(super) struct LayerParts<S> {
 impl<'a> LayerParts<&'a [f32]> {
     /// `values` has the numbers of [`layer_tensors`].
     pub fn of(values: &'a [f32], config: &TransformerConfig) -> Self {
-        let mut rest = values;
-        Self::cut(config, |length| {
-            let (part, others) = rest.split_at(length);
-            rest = others;
-            part
-        })
+        Self::cut(config, cutter(values))
     }
 }
 
 impl<'a> LayerParts<&'a mut [f32]> {
     /// As [`LayerParts::of`], to be written to.
     pub fn of_mut(values: &'a mut [f32], config: &TransformerConfig) -> Self {
-        let mut rest = values;
-        Self::cut(config, |length| {
-            let (part, others) = std::mem::take(&mut rest).split_at_mut(length);
-            rest = others;
-            part
-        })
+        Self::cut(config, cutter_mut(values))
+    }
+}
+
+/// Gives the next so many numbers of a slice.
+pub(super) fn cutter<'a>(values: &'a [f32]) -> impl FnMut(usize) -> &'a [f32] {
+    let mut rest = values;
+    move |length| {
+        let (part, others) = rest.split_at(length);
+        rest = others;
+        part
+    }
+}
+
+/// As [`cutter`], to be written to.
+pub(super) fn cutter_mut<'a>(values: &'a mut [f32]) -> impl FnMut(usize) -> &'a mut [f32] {
+    let mut rest = values;
+    move |length| {
+        let (part, others) = std::mem::take(&mut rest).split_at_mut(length);
+        rest = others;
+        part
     }
 }
 

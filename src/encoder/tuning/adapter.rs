@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::super::config::TransformerConfig;
 use super::super::kernels::add_scaled;
-use super::super::layer_tensors::{LayerParts, LayerTensor};
+use super::super::layer_tensors::{LayerParts, LayerTensor, cutter, cutter_mut};
 use crate::random::Random;
 
 /// Rank of the products.
@@ -82,24 +82,16 @@ pub(super) struct AdapterParts<S> {
 impl<'a> AdapterParts<&'a [f32]> {
     /// `values` has the numbers of [`adapter_tensors`], of whatever rank.
     pub fn of(values: &'a [f32], config: &TransformerConfig) -> Self {
-        let (rank, mut rest) = (rank_of(values.len(), config), values);
-        Self::cut(config, rank, |length| {
-            let (part, others) = rest.split_at(length);
-            rest = others;
-            part
-        })
+        let rank = rank_of(values.len(), config);
+        Self::cut(config, rank, cutter(values))
     }
 }
 
 impl<'a> AdapterParts<&'a mut [f32]> {
     /// As [`AdapterParts::of`], to be written to.
     pub fn of_mut(values: &'a mut [f32], config: &TransformerConfig) -> Self {
-        let (rank, mut rest) = (rank_of(values.len(), config), values);
-        Self::cut(config, rank, |length| {
-            let (part, others) = std::mem::take(&mut rest).split_at_mut(length);
-            rest = others;
-            part
-        })
+        let rank = rank_of(values.len(), config);
+        Self::cut(config, rank, cutter_mut(values))
     }
 }
 
