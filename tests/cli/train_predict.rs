@@ -231,6 +231,21 @@ fn a_newer_version_is_refused() {
         .says(&["has format version 99999999999"]);
 }
 
+/// Whole tuned layers are read no more; the examples are beside them.
+#[test]
+fn whole_layers_of_an_earlier_version_are_refused() {
+    let folder = trained();
+    edit_manifest(&folder, |manifest| manifest["version"] = 2.into());
+    let whole =
+        "saved/classifier.json holds whole tuned layers, which only an earlier fewshot reads";
+    let hint = "hint: train the classifier again; the examples that it learned from are in its examples.jsonl";
+    predict(&folder).failed(1).says(&[whole, hint]);
+    folder
+        .run("train --head linear --examples saved/examples.jsonl --output saved --overwrite")
+        .ok();
+    predict(&folder).ok();
+}
+
 /// Each lie of the manifest is found before it is used.
 #[test]
 fn a_damaged_manifest_is_refused() {
