@@ -150,10 +150,7 @@ impl FewShotClassifier {
         options: &FitOptions,
         watch: &mut dyn FnMut(TuneProgress),
     ) -> Result<Self> {
-        let candidates = match encoder.tuned() {
-            None => options.start.candidates(&encoder)?,
-            Some(_) => vec![encoder],
-        };
+        let candidates = options.start.candidates(&encoder)?;
         Self::fit_on(&candidates, dataset, options, Seen::Nothing, watch)
     }
 

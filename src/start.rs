@@ -60,10 +60,10 @@ impl StartError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Read { .. } | Self::Foreign { .. } => {
-                "name a file that `fewshot meta-train --output` wrote, or `linear` or `random`"
+                "name a file that `fewshot meta-train --output` wrote, or `auto` or `off`"
             }
             Self::OtherEncoder { .. } => {
-                "give its encoder with --model, or make a start with this one"
+                "give its encoder with --model, make a start with this one, or do without: --start off"
             }
         };
         Some(hint.to_owned())
@@ -84,22 +84,23 @@ pub enum StartFrom {
 }
 
 impl StartFrom {
-    /// The encoders that a task chooses from: as it is, and, if there is a start, with it.
+    /// The encoders that a task chooses from: as it is, and, if there is a start, with it. One whose layers
+    /// are tuned already has begun somewhere, and is the only choice.
     ///
     /// # Errors
     /// If a file is named that is no start for this encoder, or its weights cannot be read again.
     pub fn candidates(&self, encoder: &Arc<Encoder>) -> Result<Vec<Arc<Encoder>>> {
         let start = match self {
+            _ if encoder.tuned().is_some() => None,
             Self::Auto => Start::shipped(encoder),
             Self::Off => None,
             Self::File(path) => Some(Start::read(path, encoder)?),
         };
-        let started = start.map(|start| encoder.with_tuned(start.layers));
-        let all = [
-            Some(Ok(Arc::clone(encoder))),
-            started.map(|e| Ok(Arc::new(e?))),
-        ];
-        all.into_iter().flatten().collect()
+        let mut candidates = vec![Arc::clone(encoder)];
+        if let Some(start) = start {
+            candidates.push(Arc::new(encoder.with_tuned(start.layers)?));
+        }
+        Ok(candidates)
     }
 
     pub(crate) fn off() -> Self {
