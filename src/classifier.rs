@@ -286,7 +286,8 @@ impl FewShotClassifier {
         self.vectors.labels()
     }
 
-    /// Whether its encoder, before any tuning on its examples, was the one of a start.
+    /// Whether its encoder, before any tuning on its examples, was the one of a start. Of a loaded classifier
+    /// whose encoder was tuned on its examples it is not known, and false.
     #[must_use]
     pub fn is_started(&self) -> bool {
         self.started

@@ -84,20 +84,27 @@ pub enum StartFrom {
 }
 
 impl StartFrom {
+    /// The start for an encoder, if there is one.
+    ///
+    /// # Errors
+    /// If a file is named that is no start for this encoder.
+    pub fn start(&self, encoder: &Encoder) -> Result<Option<Start>, StartError> {
+        match self {
+            Self::Auto => Ok(Start::shipped(encoder)),
+            Self::Off => Ok(None),
+            Self::File(path) => Start::read(path, encoder).map(Some),
+        }
+    }
+
     /// The encoders that a task chooses from: as it is, and, if there is a start, with it. One whose layers
     /// are tuned already has begun somewhere, and is the only choice.
     ///
     /// # Errors
     /// If a file is named that is no start for this encoder, or its weights cannot be read again.
     pub fn candidates(&self, encoder: &Arc<Encoder>) -> Result<Vec<Arc<Encoder>>> {
-        let start = match self {
-            _ if encoder.tuned().is_some() => None,
-            Self::Auto => Start::shipped(encoder),
-            Self::Off => None,
-            Self::File(path) => Some(Start::read(path, encoder)?),
-        };
+        let start = self.start(encoder)?;
         let mut candidates = vec![Arc::clone(encoder)];
-        if let Some(start) = start {
+        if let (Some(start), None) = (start, encoder.tuned()) {
             candidates.push(Arc::new(encoder.with_tuned(start.layers)?));
         }
         Ok(candidates)

@@ -116,6 +116,21 @@ fn a_start_that_does_not_fit_is_refused() {
         .run(line)
         .failed(1)
         .says(&["start.safetensors is no start of fewshot", "hint: "]);
+    // Before anything is measured.
+    let line = "benchmark --train few.jsonl --test few.jsonl --shots 2 --json";
+    let configs = [
+        "--config",
+        "a=--tune 1",
+        "--config",
+        "b=--tune 1 --start start.safetensors",
+    ];
+    let outcome = folder.cached(line).args(configs).output().unwrap();
+    assert!(!outcome.status.success() && outcome.stdout.is_empty());
+    let said = String::from_utf8(outcome.stderr).unwrap();
+    assert!(
+        said.contains("start.safetensors is no start of fewshot"),
+        "{said}"
+    );
     folder
         .run("classify --examples few.jsonl --start nowhere new.txt")
         .failed(1)

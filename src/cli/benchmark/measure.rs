@@ -32,7 +32,7 @@ pub struct Bench<'a> {
 type Frozen = (String, StartFrom);
 
 impl<'a> Bench<'a> {
-    /// Checks that the encoder has the layers of every configuration.
+    /// Checks that the encoder has the layers of every configuration, and that starts are for it.
     pub fn new(
         encoder: &'a Arc<Encoder>,
         configs: &'a [Config],
@@ -47,6 +47,7 @@ impl<'a> Bench<'a> {
         };
         for config in configs {
             bench.layers(config).indices(encoder.layers())?;
+            config.options.start.start(encoder)?;
         }
         Ok(bench)
     }

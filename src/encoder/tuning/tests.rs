@@ -184,6 +184,13 @@ fn damaged_layers_are_refused_and_any_rank_is_read() {
     let refused = |bytes: &[u8]| encoder.read_tuned(bytes).expect_err("refused");
     let narrow = with_part(&bytes, "up.left", vec![3, inner], 0);
     assert!(refused(&narrow).contains("up.left` has another type or shape"));
+    let empty = with_part(
+        &bytes,
+        "attention.projection.left",
+        vec![0, 3 * encoder.width()],
+        0,
+    );
+    assert!(refused(&empty).contains("attention.projection.left` is empty"));
     let nan = with_part(&bytes, "up.bias", vec![inner], 0x7fc0);
     assert!(refused(&nan).contains("is none"));
     assert!(refused(&bytes[..bytes.len() - 2]).contains("not fully covered"));

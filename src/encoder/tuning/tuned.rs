@@ -93,7 +93,10 @@ impl TunedLayers {
             let name = name(index);
             let left = file.tensor(&name);
             let left = left.map_err(|_| format!("tensor `{name}` is missing"))?;
-            let rank = left.shape().first().copied().unwrap_or(0);
+            let rank = match left.shape().first() {
+                None | Some(0) => return Err(format!("tensor `{name}` is empty")),
+                Some(&rank) => rank,
+            };
             read_layer(&file, adapter_tensors(config, rank, index))
         };
         Ok(Self {
