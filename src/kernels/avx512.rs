@@ -1,6 +1,8 @@
 //! The inner loops for AVX-512: f32, bf16 (AVX512_BF16) and int8 (AVX512_VNNI).
 
 use std::arch::x86_64::*;
+use std::hint::black_box;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::epilogue::{ERF_P, ERF_Q, Epilogue};
@@ -64,11 +66,13 @@ macro_rules! task {
                 let steps = product.panels.steps();
                 let weights = product.panels.panel(panel).as_ptr().cast::<__m512i>();
                 let words = product.words[row * steps..][..ROWS * steps].as_ptr();
-                let mut floats = [[_mm512_setzero_ps(); REGISTERS]; ROWS];
+                let ahead = Ahead::new(product, out, row, panel);
+                let mut floats = MaybeUninit::uninit();
                 let together = product.steps_together();
                 for group in 0..steps.div_ceil(together) {
                     let mut sums = [[$zero; REGISTERS]; ROWS];
                     for step in group * together..steps.min((group + 1) * together) {
+                        ahead.fetch(step);
                         // SAFETY: a panel has `steps · REGISTERS` lines, a row of words `steps`.
                         let weights: [__m512i; REGISTERS] = std::array::from_fn(|at| unsafe {
                             _mm512_load_si512(weights.add(step * REGISTERS + at))
@@ -85,8 +89,9 @@ macro_rules! task {
                     }
                     $floats(product, (row, panel, group), &mut floats, sums);
                 }
-                // SAFETY: the caller's word for `out`.
-                unsafe { finish(product, out, row, panel, floats) };
+                // SAFETY: the first group, which every product has, has set `floats`; the caller's word for
+                // `out`.
+                unsafe { finish(product, out, row, panel, floats.assume_init_ref()) };
             }
             for rows in tiles(rows, TILE_ROWS) {
                 // SAFETY: the caller's word.
@@ -141,11 +146,11 @@ fn as_bf16(words: __m512i) -> __m512bh {
 fn already_floats<const ROWS: usize>(
     _: &Product<'_>,
     _: (usize, usize, usize),
-    floats: &mut Floats<ROWS>,
+    floats: &mut MaybeUninit<Floats<ROWS>>,
     sums: Floats<ROWS>,
 ) {
     // They are the sums of all steps.
-    *floats = sums;
+    floats.write(sums);
 }
 
 /// See [`super::quantise`].
@@ -154,25 +159,71 @@ fn already_floats<const ROWS: usize>(
 fn dequantise<const ROWS: usize>(
     product: &Product<'_>,
     (row, panel, group): (usize, usize, usize),
-    floats: &mut Floats<ROWS>,
+    floats: &mut MaybeUninit<Floats<ROWS>>,
     sums: Integers<ROWS>,
 ) {
     let Quantised { rows, columns } = product.quantised.expect("int8 comes with its scales");
     let column = &columns.panel(panel)[group];
     let groups = columns.groups();
-    for at in 0..REGISTERS {
-        // SAFETY: both arrays are `WIDTH` long.
-        let (scales, totals) = unsafe {
-            (
-                _mm512_loadu_ps(column.scales.as_ptr().add(at * LANES)),
-                _mm512_loadu_ps(column.sums.as_ptr().add(at * LANES)),
-            )
+    // Behind a pointer that may be anyone's, they stay in memory: `sums` fill the registers, and the compiler
+    // would move both to and fro. Nor are they zeros at first: it would call `memset` for each tile.
+    let floats = black_box(floats.as_mut_ptr().cast::<__m512>());
+    // SAFETY: both arrays of a column are `WIDTH` floats, `floats` is `ROWS` by `REGISTERS`, and rows has
+    // `groups` for each of this tile's rows.
+    unsafe {
+        let part = |values: &[f32; WIDTH], at| _mm512_loadu_ps(values.as_ptr().add(at * LANES));
+        let scales: [__m512; REGISTERS] = std::array::from_fn(|at| part(&column.scales, at));
+        let of_rows = rows[row * groups..][..ROWS * groups].as_ptr();
+        for (row, sums) in sums.iter().enumerate() {
+            let RowGroup { scale, least } = *of_rows.add(row * groups + group);
+            let (scale, least) = (_mm512_set1_ps(scale), _mm512_set1_ps(least));
+            for (at, &sum) in sums.iter().enumerate() {
+                let float = floats.add(row * REGISTERS + at);
+                let totals = part(&column.sums, at);
+                let before = match group {
+                    0 => _mm512_mul_ps(totals, least),
+                    _ => _mm512_fmadd_ps(totals, least, *float),
+                };
+                let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scales[at]);
+                *float = _mm512_fmadd_ps(scaled, scale, before);
+            }
+        }
+    }
+}
+
+/// What [`finish`] reads and writes, brought near while the sums are made, a line a step: with many rows it
+/// has left the caches, and the processor cannot wait for that many lines at once.
+#[derive(Clone, Copy)]
+struct Ahead {
+    out: *const f32,
+    residual: *const f32,
+    outputs: usize,
+}
+
+impl Ahead {
+    #[inline]
+    fn new(product: &Product<'_>, out: Shared, row: usize, panel: usize) -> Self {
+        let outputs = product.plan.outputs;
+        let place = row * outputs + panel * WIDTH;
+        let out = out.start().cast_const().wrapping_add(place);
+        let residual = match product.epilogue {
+            Epilogue::BiasResidual { residual, .. } => residual.as_ptr().wrapping_add(place),
+            Epilogue::Bias(_) | Epilogue::BiasGelu(_) => out,
         };
-        for (index, (floats, sums)) in floats.iter_mut().zip(&sums).enumerate() {
-            let RowGroup { scale, least } = rows[(row + index) * groups + group];
-            let float = _mm512_fmadd_ps(totals, _mm512_set1_ps(least), floats[at]);
-            let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[at]), scales);
-            floats[at] = _mm512_fmadd_ps(scaled, _mm512_set1_ps(scale), float);
+        Self {
+            out,
+            residual,
+            outputs,
+        }
+    }
+
+    #[inline(always)]
+    fn fetch(self, step: usize) {
+        let place = step % TILE_ROWS * self.outputs + step / TILE_ROWS % 4 * LANES;
+        // SAFETY: a prefetch reads nothing, wherever it points.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(self.out.wrapping_add(place).cast());
+            _mm_prefetch::<_MM_HINT_T0>(self.residual.wrapping_add(place).cast());
         }
     }
 }
@@ -188,7 +239,7 @@ unsafe fn finish<const ROWS: usize>(
     out: Shared,
     row: usize,
     panel: usize,
-    sums: Floats<ROWS>,
+    sums: &Floats<ROWS>,
 ) {
     let outputs = product.plan.outputs;
     let column = panel * WIDTH;
