@@ -1,9 +1,10 @@
 """The tables of docs/active-learning.md: the agent on sets whose families it has not seen.
 
-    python3 scripts/active_learning.py --data DATA --out OUT [--seeds 50] [--rollouts 40000]
+    python3 scripts/active_learning.py --data DATA --out OUT [--seeds 50] [--rollouts 40000] [-- --start off]
 
 DATA holds a folder with train.jsonl and test.jsonl for each set. For each family the agent is
-trained on all other families, then `fewshot simulate` runs on the family's sets. Prints markdown;
+trained on all other families, then `fewshot simulate` runs on the family's sets, both with the options
+behind `--`. Prints markdown;
 OUT keeps policies and documents, and what is there is not made again.
 """
 
@@ -36,6 +37,7 @@ def main():
     parser.add_argument("--first-seed", type=int, default=1000)
     parser.add_argument("--rollouts", type=int, default=40000)
     parser.add_argument("--fewshot", default="fewshot")
+    parser.add_argument("options", nargs="*")
     args = parser.parse_args()
     os.makedirs(args.out, exist_ok=True)
     sets = {}
@@ -50,12 +52,12 @@ def document(args, family, names):
     folders = {name: f"{args.data}/{name}" for group in FAMILIES.values() for name in group}
     others = [folders[name] for name in folders if name not in names]
     if not os.path.exists(policy):
-        run(args, "policy", "train", "--tasks", *others, "--output", policy, "--rollouts", args.rollouts)
+        run(args, "policy", "train", "--tasks", *others, "--output", policy, "--rollouts", args.rollouts, *args.options)
     if not os.path.exists(result):
         text = run(
             args, "simulate", "--sets", *(folders[name] for name in names), "--policy", policy,
             "--strategies", f"q-learning,{OTHERS}", "--seeds", args.seeds, "--seed", args.first_seed,
-            "--json",
+            "--json", *args.options,
         )  # fmt: skip
         with open(result, "w", encoding="utf-8") as file:
             file.write(text)

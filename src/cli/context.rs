@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use fewshot::embedding_cache::{CacheReport, CachedEncoder};
 use fewshot::encoder::{Encoded, Encoder, LayerMix};
 use fewshot::hub::{self, HubOptions, ModelFiles};
+use fewshot::start::StartFrom;
 
 use super::failure::{Failure, sentence};
 use super::options::{Caching, Common, DEFAULT_MODEL};
@@ -48,6 +49,13 @@ impl Context {
             .iter()
             .for_each(|warning| output::warning(warning));
         Ok(files)
+    }
+
+    /// The encoder that `--model` names, or the default one, with what it has learned before.
+    pub fn started(&self, start: &StartFrom) -> Result<Arc<Encoder>, Failure> {
+        let encoder = self.encoder()?;
+        let mut candidates = start.candidates(&encoder)?;
+        Ok(candidates.pop().unwrap_or(encoder))
     }
 
     /// The encoder that `--model` names, or the default one.

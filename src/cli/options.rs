@@ -248,13 +248,29 @@ pub struct Start {
 
 fn parse_start(text: &str) -> Result<Start, String> {
     let (encoder, mlp) = match text {
-        "" => return Err("no file is named".to_owned()),
-        "auto" => (StartFrom::Auto, MlpStart::Linear),
-        "off" | "linear" => (StartFrom::Off, MlpStart::Linear),
+        "linear" => (StartFrom::Off, MlpStart::Linear),
         "random" => (StartFrom::Off, MlpStart::Random),
-        file => (StartFrom::File(file.into()), MlpStart::Linear),
+        other => (parse_begin(other)?, MlpStart::Linear),
     };
     Ok(Start { encoder, mlp })
+}
+
+/// Where an encoder that is not tuned starts from.
+#[derive(clap::Args)]
+pub struct Begin {
+    /// What the encoder has learned before from other tasks: auto (what comes with fewshot for the default
+    /// encoder), a file of `fewshot meta-train`, or off
+    #[arg(long, value_name = "auto|off|FILE", default_value = "auto", value_parser = parse_begin)]
+    pub start: StartFrom,
+}
+
+fn parse_begin(text: &str) -> Result<StartFrom, String> {
+    match text {
+        "" => Err("no file is named".to_owned()),
+        "auto" => Ok(StartFrom::Auto),
+        "off" => Ok(StartFrom::Off),
+        file => Ok(StartFrom::File(file.into())),
+    }
 }
 
 fn parse_averaging(text: &str) -> Result<Averaging, String> {

@@ -10,7 +10,7 @@ use fewshot::prompt::label_names;
 
 use super::context::Context;
 use super::failure::Failure;
-use super::options::{Caching, Fields};
+use super::options::{Begin, Caching, Fields};
 use super::output;
 use super::set_files::SetFiles;
 
@@ -20,6 +20,8 @@ pub struct Reading {
     /// Hidden layers whose vectors are averaged: last, all, 6-12, 3,6 [default: the upper half]
     #[arg(long, value_name = "LAYERS")]
     layers: Option<LayerMix>,
+    #[command(flatten)]
+    begin: Begin,
     #[command(flatten)]
     fields: Fields,
     #[command(flatten)]
@@ -45,7 +47,7 @@ impl Reading {
         let names = self.fields.names();
         let texts = files.iter().map(|files| TaskTexts::read(files, &names));
         let texts: Vec<_> = texts.collect::<Result<_, _>>()?;
-        let encoder = context.encoder()?;
+        let encoder = context.started(&self.begin.start)?;
         let layers = self.layers.clone();
         let layers = layers.unwrap_or_else(|| encoder.default_layers());
         layers.indices(encoder.layers())?;

@@ -142,3 +142,34 @@ fn a_start_that_does_not_fit_is_refused() {
         .says(&["all examples have the label `b`"]);
     assert!(!folder.path("other.safetensors").exists());
 }
+
+/// The agent chooses among the vectors that the classifier will see.
+#[test]
+fn labelling_and_simulations_begin_with_a_start() {
+    let folder = with_start();
+    let simulated = |start: &str| {
+        let line =
+            "simulate --no-cache --pool few.jsonl --budget 3 --seeds 1 --strategies rep --json";
+        let document = folder.run(&format!("{line} --start {start}")).ok().json();
+        document["settings"]["encoder"]["tuned"].clone()
+    };
+    assert!(simulated("start.safetensors").is_string());
+    assert_eq!(simulated("off"), Value::Null);
+    folder.write(
+        "pool.txt",
+        "the old dog\nmy money\na lazy dog\nreturn 9 €\n",
+    );
+    let labelled = |start: &str| {
+        let line =
+            format!("label --no-cache pool.txt --labels {start}.jsonl --classes animal,money");
+        let outcome = folder.run_with(&format!("{line} --start {start}"), "1\n2\nq\n");
+        let (shown, journal) = (outcome.ok().stdout, folder.read(&format!("{start}.jsonl")));
+        assert!(shown.contains(&format!(" --start {start}\n")), "{shown}");
+        journal
+    };
+    assert_ne!(labelled("start.safetensors"), labelled("off"));
+    folder
+        .run_with("label pool.txt --labels other.jsonl --start nowhere", "")
+        .failed(1)
+        .says(&["cannot read nowhere", "hint: name a file"]);
+}

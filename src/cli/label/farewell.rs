@@ -4,6 +4,7 @@ use std::path::Path;
 
 use fewshot::active::Session;
 use fewshot::data::FieldNames;
+use fewshot::start::StartFrom;
 
 use super::{Args, screen};
 use crate::cli::context::Context;
@@ -47,7 +48,12 @@ fn learning(args: &Args, model: Option<&str>) -> String {
     let prompt = args.prompt.as_ref();
     let prompt = prompt.map(|prompt| format!(" --prompt {}", path(prompt)));
     let names = args.no_label_names.then(|| " --no-label-names".to_owned());
-    [model, layers, prompt, names]
+    let start = match &args.begin.start {
+        StartFrom::Auto => None,
+        StartFrom::Off => Some(" --start off".to_owned()),
+        StartFrom::File(file) => Some(format!(" --start {}", path(file))),
+    };
+    [model, layers, prompt, names, start]
         .into_iter()
         .flatten()
         .collect()

@@ -16,7 +16,7 @@ use fewshot::prompt::{Prompt, label_names};
 
 use super::context::Context;
 use super::failure::Failure;
-use super::options::{Caching, Fields};
+use super::options::{Begin, Caching, Fields};
 use super::output;
 use texts::PoolTexts;
 
@@ -65,6 +65,8 @@ pub struct Args {
     /// Hidden layers whose vectors are averaged: last, all, 6-12, 3,6 [default: the upper half]
     #[arg(long, value_name = "LAYERS")]
     layers: Option<LayerMix>,
+    #[command(flatten)]
+    begin: Begin,
     /// Format of the pool [default: by its extension]
     #[arg(long, value_name = "FORMAT")]
     input_format: Option<InputFormat>,
@@ -216,7 +218,7 @@ fn session(
     args: &Args,
     context: &Context,
 ) -> Result<Session, Failure> {
-    let encoder = context.encoder()?;
+    let encoder = context.started(&args.begin.start)?;
     let layers = args
         .layers
         .clone()
