@@ -305,11 +305,16 @@ fn the_real_encoder_classifies_our_own_sets() {
 /// What comes along with fewshot is of this encoder and tells the reviews' labels apart better, by their
 /// names and one example each.
 #[test]
-fn the_real_encoder_starts_from_what_comes_along() {
-    let Some(encoder) = real("sentence-transformers/all-mpnet-base-v2") else {
-        return;
-    };
-    let encoder = Arc::new(encoder);
+fn the_real_encoders_start_from_what_comes_along() {
+    for id in ["all-mpnet-base-v2", "all-MiniLM-L6-v2"] {
+        let Some(encoder) = real(&format!("sentence-transformers/{id}")) else {
+            return;
+        };
+        check_start(id, &Arc::new(encoder));
+    }
+}
+
+fn check_start(id: &str, encoder: &Arc<Encoder>) {
     let few = reviews("few.jsonl").examples().to_vec();
     let one = |label: &str| few.iter().find(|example| example.label == label).cloned();
     let examples = ["positive", "negative"].into_iter().filter_map(one);
@@ -320,13 +325,16 @@ fn the_real_encoder_starts_from_what_comes_along() {
             start,
             ..FitOptions::default()
         };
-        FewShotClassifier::fit(Arc::clone(&encoder), &examples, &options).expect("fits")
+        FewShotClassifier::fit(Arc::clone(encoder), &examples, &options).expect("fits")
     };
     let (with, without) = (fit(StartFrom::Auto), fit(StartFrom::Off));
-    assert!(with.is_started() && !without.is_started());
+    assert!(with.is_started() && !without.is_started(), "{id}");
     let test = reviews("test.jsonl");
     let (with, without) = (accuracy(&with, &test), accuracy(&without, &test));
-    assert!(with > without, "{with} with the start, {without} without");
+    assert!(
+        with > without,
+        "{id}: {with} with the start, {without} without"
+    );
 }
 
 fn reviews(name: &str) -> Dataset {

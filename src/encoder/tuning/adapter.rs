@@ -114,6 +114,18 @@ impl<S> AdapterParts<S> {
     }
 }
 
+/// Makes an adapter's change so many times as large.
+pub(super) fn scale(values: &mut [f32], by: f32, config: &TransformerConfig) {
+    let parts = AdapterParts::of_mut(values, config);
+    let norms = [parts.attention_norm, parts.norm].into_iter().flatten();
+    let linears = [parts.projection, parts.output, parts.up, parts.down];
+    // A product is as many times as large as its left half.
+    let linears = linears.into_iter().flat_map(|[left, _, bias]| [left, bias]);
+    for numbers in norms.chain(linears) {
+        numbers.iter_mut().for_each(|number| *number *= by);
+    }
+}
+
 /// Of an adapter with so many numbers.
 pub(super) fn rank_of(values: usize, config: &TransformerConfig) -> usize {
     let [none, one] = [0, 1].map(|rank| adapter_len(config, rank));

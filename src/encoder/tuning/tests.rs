@@ -161,6 +161,42 @@ fn tuned_layers_come_back_from_their_file() {
     assert_ne!(vectors(&read), vectors(&encoder));
 }
 
+#[test]
+fn a_part_of_a_tuning_lies_between_the_model_and_all_of_it() {
+    let encoder = tiny("tiny-mpnet");
+    let tuned = encoder.tune(&TEXTS, &CLASSES, &TuneOptions::far(1, 10), &mut |_| ());
+    let tuned = tuned.expect("tuned");
+    let layers = encoder.default_layers();
+    let vectors = |encoder: &Encoder| encoder.encode(&TEXTS, &layers).expect("vectors").vectors;
+    let part = |part| vectors(&encoder.with_tuned(tuned.part_of_tuned(part)).expect("fits"));
+    assert_eq!(part(0.0), vectors(&encoder));
+    assert_eq!(part(1.0), vectors(&tuned));
+    // The layer's weights, biases and norms: each by half of its change.
+    let config = &encoder.config.transformer;
+    let first = encoder.layers() - 1;
+    let changed = |part: f32| {
+        let mut values = encoder.model_layer(first).expect("a layer");
+        let adapter = tuned.part_of_tuned(part).layer(first).expect("an adapter");
+        adapter::add_to(&mut values, &adapter, config);
+        values
+    };
+    let (none, half, all) = (changed(0.0), changed(0.5), changed(1.0));
+    for ((none, half), all) in none.iter().zip(&half).zip(&all) {
+        let (wanted, change) = (0.5 * (none + all), (all - none).abs());
+        assert!(
+            (half - wanted).abs() <= 1e-6 + 0.01 * change,
+            "{none} {half} {all}"
+        );
+    }
+    assert!(
+        none.iter()
+            .zip(&half)
+            .filter(|(none, half)| none != half)
+            .count()
+            > none.len() / 2
+    );
+}
+
 /// The tensors of a file with one of them replaced.
 fn with_part(bytes: &[u8], part: &str, shape: Vec<usize>, value: u16) -> Vec<u8> {
     let file = SafeTensors::deserialize(bytes).expect("a file");

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::super::config::TransformerConfig;
 use super::super::layer_tensors::{LayerParts, LayerTensor, stacked};
 use super::super::transformer::Layer;
-use super::adapter::{adapter_tensors, add_to, rank_of};
+use super::adapter::{adapter_tensors, add_to, rank_of, scale};
 use super::{Encoder, EncoderError};
 use crate::hub::hex;
 
@@ -51,6 +51,15 @@ impl TunedLayers {
     pub(super) fn layer(&self, index: usize) -> Option<Vec<f32>> {
         let values = self.layers.get(index.checked_sub(self.first)?)?;
         Some(values.iter().map(|value| value.to_f32()).collect())
+    }
+
+    /// Changes so many times as large.
+    fn scaled(&self, by: f32, config: &TransformerConfig) -> Self {
+        let mut layers: Vec<_> = self.range().filter_map(|at| self.layer(at)).collect();
+        layers
+            .iter_mut()
+            .for_each(|values| scale(values, by, config));
+        Self::new(self.first, layers.iter().map(Vec::as_slice))
     }
 
     /// sha256 of the values, hexadecimal.
@@ -133,6 +142,14 @@ fn read_layer(file: &SafeTensors, tensors: Vec<LayerTensor>) -> Result<Vec<bf16>
 }
 
 impl Encoder {
+    /// What changed in this encoder's layers, so many times as large.
+    pub(crate) fn part_of_tuned(&self, part: f32) -> TunedLayers {
+        let tuned = self.tuned.as_deref();
+        tuned.map_or_else(TunedLayers::default, |tuned| {
+            tuned.scaled(part, &self.config.transformer)
+        })
+    }
+
     /// The model's encoder with changed layers. Those that this one has changed must be among them.
     pub(crate) fn with_tuned(&self, tuned: TunedLayers) -> Result<Self, EncoderError> {
         let layers = tuned.range().into_par_iter();
