@@ -207,8 +207,8 @@ pub struct Fit {
     #[arg(long)]
     pub no_label_names: bool,
     /// What the encoder has learned before from other tasks, used if it helps to tell the examples apart: auto
-    /// (what comes with fewshot for the default encoder), a file of `fewshot meta-train`, or off; random: off,
-    /// and the mlp starts at random
+    /// (what comes with fewshot, for the default encoder and all-MiniLM-L6-v2), a file of `fewshot meta-train`,
+    /// or off; random: off, and the mlp starts at random
     #[arg(long, value_name = "auto|off|FILE|random", default_value = "auto", value_parser = parse_start)]
     pub start: Start,
     /// Most passes of the mlp over the examples [default: 15; 200 with --start random]
@@ -258,8 +258,8 @@ fn parse_start(text: &str) -> Result<Start, String> {
 /// Where an encoder that is not tuned starts from.
 #[derive(clap::Args)]
 pub struct Begin {
-    /// What the encoder has learned before from other tasks: auto (what comes with fewshot for the default
-    /// encoder), a file of `fewshot meta-train`, or off
+    /// What the encoder has learned before from other tasks: auto (what comes with fewshot, for the default
+    /// encoder and all-MiniLM-L6-v2), a file of `fewshot meta-train`, or off
     #[arg(long, value_name = "auto|off|FILE", default_value = "auto", value_parser = parse_begin)]
     pub start: StartFrom,
 }
