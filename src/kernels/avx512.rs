@@ -219,6 +219,7 @@ impl Ahead {
 
     #[inline(always)]
     fn fetch(self, step: usize) {
+        // Four lines a row: its three registers need not begin where a line does.
         let place = step % TILE_ROWS * self.outputs + step / TILE_ROWS % 4 * LANES;
         // SAFETY: a prefetch reads nothing, wherever it points.
         unsafe {
