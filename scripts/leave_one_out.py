@@ -31,7 +31,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for left_out in args.only or args.sets:
             start = os.path.join(folder, "start.safetensors")
-            tasks = [os.path.join(other, "train.jsonl") for other in args.sets if other != left_out]
+            tasks = [os.path.join(other, "train.jsonl") for other in args.sets if name_of(other) != name_of(left_out)]
             subprocess.run([args.fewshot, "meta-train", "-q", "--tasks", *tasks, "--output", start], check=True)
             for tune in kinds:
                 print(row(args, left_out, start, tune), flush=True)

@@ -189,7 +189,11 @@ impl FewShotClassifier {
                     (Arc::new(encoder), embedded, vectors, Seen::Examples)
                 }
                 None => {
-                    let vectors = lesson.fit(&untuned)?;
+                    let mut vectors = lesson.fit(&untuned)?;
+                    if seen == Seen::Examples {
+                        // The encoder knows the examples that its head would be judged by.
+                        vectors = vectors.with_calibration(held_out(&lesson, &untuned, seen)?);
+                    }
                     (encoder, untuned, vectors, seen)
                 }
             };
@@ -324,7 +328,13 @@ impl FewShotClassifier {
         self.vectors.head_kind()
     }
 
-    /// How many examples it learned from, if they were kept.
+    /// The examples that it learned from, if they were kept.
+    #[must_use]
+    pub fn examples(&self) -> &[Example] {
+        &self.examples
+    }
+
+    /// How many of them there are.
     #[must_use]
     pub fn example_count(&self) -> usize {
         self.examples.len()

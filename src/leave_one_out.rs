@@ -16,11 +16,17 @@ const MOST: usize = 256;
 /// 1 (`docs/tuning.md`).
 const PENALTY: f64 = 1.0;
 
-/// The places of those among so many examples that are looked at: all, or every second, third, …, 256 at most.
+/// The places of the examples that are looked at, in order: all, or every second, third, … of each class, 256 at
+/// most.
 #[must_use]
-pub fn places(examples: usize) -> Vec<usize> {
-    let every = examples.div_ceil(MOST).max(1);
-    (0..examples).step_by(every).collect()
+pub fn places(classes: &[usize]) -> Vec<usize> {
+    let every = classes.len().div_ceil(MOST).max(1);
+    let mut by_class: Vec<usize> = (0..classes.len()).collect();
+    // Stable: within a class in the order of the file.
+    by_class.sort_by_key(|&at| classes[at]);
+    let mut places: Vec<usize> = by_class.into_iter().step_by(every).collect();
+    places.sort_unstable();
+    places
 }
 
 /// How badly ridge regression on the others, and on the labels' names, tells each example's class: the mean
@@ -148,10 +154,16 @@ mod tests {
     }
 
     #[test]
-    fn of_many_examples_some_from_all_over_are_looked_at() {
-        assert_eq!(places(0), Vec::<usize>::new());
-        assert_eq!(places(256).len(), 256);
-        let many = places(5000);
-        assert!(many.len() <= 256 && many[many.len() - 1] > 4900);
+    fn of_many_examples_some_of_each_class_are_looked_at() {
+        assert_eq!(places(&[]), Vec::<usize>::new());
+        assert_eq!(places(&[0; 256]).len(), 256);
+        // As they come from two people who label in turns, and one class after the other.
+        for class in [|at: usize| at % 2, |at: usize| at / 2500] {
+            let classes: Vec<usize> = (0..5000).map(class).collect();
+            let many = places(&classes);
+            assert!(many.len() <= 256 && many[many.len() - 1] > 4900);
+            let second = many.iter().filter(|&&at| classes[at] == 1).count();
+            assert!((120..=130).contains(&second), "{second} of {}", many.len());
+        }
     }
 }

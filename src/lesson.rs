@@ -102,7 +102,7 @@ impl<'d> Lesson<'d> {
         if others.is_empty() {
             return Ok((Arc::clone(first), self.embed(first)?));
         }
-        let places = leave_one_out::places(self.dataset.examples().len());
+        let places = leave_one_out::places(&self.dataset.classes());
         let mut best = (first, self.embed_some(first, &places)?);
         let mut lowest = self.loss(&best.1, &places);
         for encoder in others {

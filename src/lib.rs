@@ -31,7 +31,7 @@
 //!
 //! The library prints nothing, opens no network connection unless a model is to be fetched, and
 //! reads the environment in [`hub::HubOptions::from_env`] and
-//! [`embedding_cache::CacheOptions::from_env`] only. Everything random comes from one seed: the same
+//! [`embedding_cache::CacheOptions::from_env`] only, but for `FEWSHOT_MAX_CPU_ISA`, which measurements set. Everything random comes from one seed: the same
 //! seed, data and machine give the same bytes.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]

@@ -16,7 +16,8 @@ const RESAMPLES: usize = 1000;
 /// Bins of the calibration error (Guo et al. 2017, section 2).
 const BINS: usize = 15;
 
-/// A figure and the 2.5th and 97.5th percentile of its bootstrap distribution.
+/// A figure and the 2.5th and 97.5th percentile of its bootstrap distribution; of an accuracy of 0 or 1 Wilson's
+/// interval ([`wilson`]).
 ///
 /// # Source
 /// Efron & Tibshirani 1993, An Introduction to the Bootstrap, section 13.3 (percentile interval).
@@ -103,7 +104,7 @@ impl Report {
         };
         Self {
             count,
-            accuracy: estimate(&Figures::accuracy),
+            accuracy: sure_of_little(estimate(&Figures::accuracy), count),
             macro_f1: estimate(&Figures::macro_f1),
             mcc: estimate(&Figures::mcc),
             calibration_error: without_bias(
@@ -156,6 +157,20 @@ fn interval(value: f64, samples: impl Iterator<Item = f64>) -> Estimate {
         value,
         low: at(0.025),
         high: at(0.975),
+    }
+}
+
+/// The interval of an accuracy; where all texts are right, or none, so are those of each resample, and the
+/// bootstrap would be sure of it after one text. Wilson's interval is not.
+fn sure_of_little(accuracy: Estimate, count: usize) -> Estimate {
+    if accuracy.value > 0.0 && accuracy.value < 1.0 {
+        return accuracy;
+    }
+    let (low, high) = wilson((accuracy.value * count as f64).round() as usize, count);
+    Estimate {
+        low,
+        high,
+        ..accuracy
     }
 }
 

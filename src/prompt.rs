@@ -112,6 +112,12 @@ impl Prompt {
                 reason,
             });
         }
+        if self.labels.keys().any(|label| label.trim().is_empty()) {
+            return Err(PromptError::Invalid {
+                path: path.to_owned(),
+                reason: "a label is blank".to_owned(),
+            });
+        }
         match self.labels.iter().find(|(_, texts)| blank(texts)) {
             Some((label, _)) => Err(PromptError::Blank {
                 path: path.to_owned(),
@@ -158,7 +164,7 @@ impl Descriptions {
 
 /// Texts that say what a label is, made from its name: the name in words, and two sentences with
 /// it. As prior examples they are worth some four points of accuracy with eight examples a class,
-/// and ten with two (`docs/results.md`).
+/// and eleven with two (`docs/results.md`).
 ///
 /// Empty if some name has no word in it, as `0` or `B` have not: the names then tell nothing.
 #[must_use]

@@ -46,6 +46,7 @@ impl VectorClassifier {
         seed: u64,
     ) -> Result<Self, HeadError> {
         let ways = labels.len();
+        check(vectors, classes, prior, ways)?;
         let centre = mean_of_class_means(vectors, classes, ways);
         let support = Support::new(vectors.centred(&centre), classes.to_vec(), ways);
         let support = support.ok_or(HeadError::Support)?;
@@ -179,6 +180,27 @@ const PRIOR_COPIES: [usize; 3] = [0, 1, 2];
 
 /// The support set with the number of copies of the prior that held-out examples fit best, and what
 /// logistic regression says of these examples then; with one copy if there is nothing to hold out.
+/// Whether everything goes together: one class a row, each below `ways`, every class among the examples, the
+/// prior as wide as they are.
+fn check(
+    vectors: &Matrix,
+    classes: &[usize],
+    prior: Option<(&Matrix, &[usize])>,
+    ways: usize,
+) -> Result<(), HeadError> {
+    let pairs = |vectors: &Matrix, classes: &[usize]| {
+        vectors.rows() == classes.len() && classes.iter().all(|&class| class < ways)
+    };
+    let complete = ways > 0 && (0..ways).all(|class| classes.contains(&class));
+    let prior_fits = prior.is_none_or(|(prior, of_prior)| {
+        pairs(prior, of_prior) && (prior.rows() == 0 || prior.columns() == vectors.columns())
+    });
+    match pairs(vectors, classes) && complete && prior_fits {
+        true => Ok(()),
+        false => Err(HeadError::Support),
+    }
+}
+
 fn with_best_prior(
     support: Support,
     prior: &Matrix,
@@ -294,6 +316,30 @@ mod tests {
     }
 
     /// Prior examples that agree with the classes are used, misleading ones are not.
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        let (vectors, classes) = clusters(3, 2, 5, 1);
+        let prior = |rows: usize, columns: usize| Matrix::zeros(rows, columns);
+        let fit = |classes: &[usize], prior: Option<(&Matrix, &[usize])>, labels: &[&str]| {
+            let labels = LabelSet::new(labels.iter().copied());
+            let options = HeadOptions::default();
+            VectorClassifier::fit(&vectors, classes, prior, labels, &options, 1).err()
+        };
+        let three = ["a", "b", "c"];
+        assert!(fit(&classes, None, &three).is_none());
+        for refused in [
+            fit(&classes[1..], None, &three),
+            fit(&classes, None, &three[..2]),
+            fit(&classes, None, &["a", "b", "c", "d"]),
+            fit(&classes, None, &[]),
+            fit(&classes, Some((&prior(1, 4), &[0])), &three),
+            fit(&classes, Some((&prior(2, 5), &[0])), &three),
+            fit(&classes, Some((&prior(1, 5), &[3])), &three),
+        ] {
+            assert!(matches!(refused, Some(HeadError::Support)), "{refused:?}");
+        }
+    }
+
     #[test]
     fn a_misleading_prior_is_left_out() {
         let (vectors, classes) = clusters(2, 8, 24, 3);

@@ -11,6 +11,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use same_file::Handle;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
@@ -88,6 +89,12 @@ pub enum JournalError {
         /// What does not fit.
         reason: String,
     },
+    /// Another program wrote to it or put another file in its place.
+    #[error("the answer is not saved: the journal {} was changed by another program meanwhile", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// A line could not be written; none of it is in the file.
     #[error("the answer is not saved: cannot write the journal {}", path.display())]
     Append {
@@ -110,6 +117,9 @@ impl JournalError {
             Self::NoFile { .. } => "choose a file that ends in .jsonl",
             Self::Append { .. } => {
                 "make room, then start again with the same command: every answer before this one is kept"
+            }
+            Self::Changed { .. } => {
+                "start again with the same command, which reads the journal as it is now"
             }
             Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "make its folder first"
@@ -221,8 +231,17 @@ impl Journal {
     /// Writes a line and waits until it is on disk.
     ///
     /// # Errors
-    /// [`JournalError::Append`] if that fails; the file then ends with the line before.
+    /// [`JournalError::Append`] if that fails, and [`JournalError::Changed`] if the file is not what this process
+    /// left there; nothing of the line is then in it.
     pub fn append(&mut self, entry: Entry) -> Result<(), JournalError> {
+        let path = || self.path.clone();
+        let failed = |source| JournalError::Append {
+            path: path(),
+            source,
+        };
+        if !self.is_ours().map_err(failed)? {
+            return Err(JournalError::Changed { path: path() });
+        }
         let written = self.write_entry(&entry);
         self.length += written.map_err(|source| JournalError::Append {
             path: self.path.clone(),
@@ -230,6 +249,17 @@ impl Journal {
         })?;
         self.entries.push(entry);
         Ok(())
+    }
+
+    /// Whether the file at the path is still the open one and holds what was written: editors and programs that
+    /// synchronise folders put another file in its place, and the lock does not keep others from appending.
+    fn is_ours(&self) -> io::Result<bool> {
+        let named = match Handle::from_path(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            named => named?,
+        };
+        let open = Handle::from_file(self.file.try_clone()?)?;
+        Ok(open == named && self.file.metadata()?.len() == self.length)
     }
 
     /// Gives the bytes of its line.
@@ -274,6 +304,13 @@ impl Journal {
             _ if rest.trim_ascii().is_empty() => Ok(()),
             // Only its line end is missing, as people's editors leave it.
             Ok(entry) => self.complete(entry, rest.len()),
+            Err(reason) if !is_cut_off(rest) => {
+                return Err(JournalError::Line {
+                    path: self.path.clone(),
+                    line: bytes[..whole].iter().filter(|&&byte| byte == b'\n').count() + 1,
+                    reason,
+                });
+            }
             Err(_) => self.set_aside(rest),
         }
         .map_err(|source| JournalError::Open {
@@ -321,6 +358,11 @@ fn parse(line: &[u8]) -> Result<Entry, String> {
         (Some(label), _) if label.trim().is_empty() => Err("a blank label".to_owned()),
         _ => Ok(entry),
     }
+}
+
+/// Whether this is the beginning of a line, or what a crash of the machine leaves: zeros.
+fn is_cut_off(line: &[u8]) -> bool {
+    line.contains(&0) || serde_json::from_slice::<Entry>(line).is_err_and(|error| error.is_eof())
 }
 
 /// A new file's name is on disk only when its folder is.
@@ -408,6 +450,8 @@ mod tests {
         for (text, line) in [
             ("{\"text\": 3}\n", 1),
             ("{\"text\":\"a\",\"label\":\"x\"}\nhello\n", 2),
+            // Whole, and of another program: only its line end is missing.
+            ("{\"text\":\"a\",\"label\":\"x\"}\n{\"sentence\":\"b\"}", 2),
         ] {
             fs::write(&path, text).expect("written");
             let Err(JournalError::Line { line: found, .. }) = Journal::open(&path) else {
@@ -416,6 +460,51 @@ mod tests {
             assert_eq!(found, line);
             assert_eq!(fs::read_to_string(&path).expect("read"), text);
         }
+    }
+
+    /// Its answers would go into a file without a name, or over another program's line.
+    #[test]
+    fn a_journal_that_others_change_takes_no_more_answers() {
+        type Change = fn(&Path);
+        let changes: [Change; 3] = [
+            |path| {
+                let mut file = OpenOptions::new().append(true).open(path).expect("open");
+                file.write_all(b"{\"text\":\"mine\",\"label\":\"x\"}\n")
+                    .expect("appended");
+            },
+            |path| {
+                let copy = path.with_extension("copy");
+                fs::copy(path, &copy).expect("copied");
+                fs::rename(copy, path).expect("replaced");
+            },
+            |path| fs::remove_file(path).expect("removed"),
+        ];
+        for change in changes {
+            let (_folder, path) = place();
+            let mut journal = Journal::open(&path).expect("new");
+            journal
+                .append(entry("a", Some("x"), Outcome::Answer))
+                .expect("written");
+            change(&path);
+            let left = fs::read(&path).ok();
+            let refused = journal.append(entry("b", Some("y"), Outcome::Answer));
+            assert!(
+                matches!(refused, Err(JournalError::Changed { .. })),
+                "{refused:?}"
+            );
+            assert_eq!((journal.entries().len(), fs::read(&path).ok()), (1, left));
+        }
+    }
+
+    #[test]
+    fn an_example_written_below_an_answer_takes_its_place() {
+        let (_folder, path) = place();
+        let lines = "{\"text\":\"a\",\"label\":\"x\",\"journal\":\"answer\"}\n{\"text\":\"a\",\"label\":\"y\"}\n";
+        fs::write(&path, lines).expect("written");
+        let journal = Journal::open(&path).expect("a journal");
+        assert_eq!(journal.current()[0].label.as_deref(), Some("y"));
+        let (dataset, _) = Dataset::read([&path], None, &FieldNames::default()).expect("examples");
+        assert_eq!(dataset.examples()[0].label, "y");
     }
 
     /// As the readers of examples take them.

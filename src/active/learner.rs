@@ -13,7 +13,7 @@ use crate::softmax::{argmax, softmax};
 
 /// Scores of ridge regression times this, through a softmax, are the probabilities in the loop.
 const SHARPNESS: f32 = 8.0;
-/// A text this similar to an answered one is the same text to the classifier, and is not asked.
+/// A text this similar to an answered one, by the pool's kernel, is the same text to the classifier, and is not asked.
 const DUPLICATE: f32 = 0.9999;
 /// Neighbours that make a text typical (TypiClust, section 3.2).
 const NEIGHBOURS: usize = 20;

@@ -185,7 +185,8 @@ impl Ridge {
     /// point is its weight divided by the inverse's diagonal (Allen 1974). `None` for the only point
     /// of a class, which the others cannot know.
     pub fn leave_one_out(&self) -> Vec<Option<usize>> {
-        let diagonal = self.inverse_diagonal();
+        let of = |at| self.factor.inverse_diagonal(at);
+        let diagonal: Vec<f64> = (0..self.len()).map(of).collect();
         let mut scores = Matrix::zeros(self.ways(), self.len());
         for (column, weights) in self.weights.iter().enumerate() {
             for (at, weight) in weights.iter().enumerate() {
@@ -202,15 +203,5 @@ impl Ridge {
             .zip(&self.classes)
             .map(known)
             .collect()
-    }
-
-    /// The diagonal of `(K + λI)⁻¹`, a unit vector solved for each entry.
-    fn inverse_diagonal(&self) -> Vec<f64> {
-        let of = |at: usize| {
-            let mut unit = vec![0.0; self.len()];
-            unit[at] = 1.0;
-            self.factor.solve(unit)[at]
-        };
-        (0..self.len()).map(of).collect()
     }
 }

@@ -1,9 +1,12 @@
 //! `fewshot classify`: learn from examples and label texts, in one go.
 
+use std::path::{Path, PathBuf};
+
 use fewshot::classifier::FewShotClassifier;
 use fewshot::data::fold;
 use fewshot::encoder::TunedLayers;
 use fewshot::suspects::Suspect;
+use fewshot::tune::Tune;
 
 use super::context::Context;
 use super::failure::Failure;
@@ -34,7 +37,8 @@ pub struct Args {
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let names = args.examples.fields.names();
-    stream::check(&args.stream, &names, &args.examples.examples)?;
+    stream::check(&args.stream, &names, &read_files(args))?;
+    predict::check_names(&names)?;
     let mut texts = args.unlabelled.read(&names)?;
     let mut classifier = fit(&args.examples, &args.fit, context)?;
     if classifier.gains_from_texts() {
@@ -42,6 +46,23 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     unlabelled::learn(&mut classifier, &texts, context)?;
     predict::label_texts(&classifier, &args.stream, &names, context)
+}
+
+/// Every file that is read beside the input, and what it is.
+fn read_files(args: &Args) -> Vec<(&str, &Path)> {
+    let lists: [(&str, &[PathBuf]); 3] = [
+        ("the examples", &args.examples.examples),
+        ("the descriptions", &args.examples.prompt),
+        (
+            "the texts of --unlabelled",
+            args.unlabelled.unlabelled.as_slice(),
+        ),
+    ];
+    let named = lists
+        .into_iter()
+        .flat_map(|(what, paths)| paths.iter().map(move |path| (what, path.as_path())));
+    let start = args.fit.start.file().map(|path| ("the start", path));
+    named.chain(start).collect()
 }
 
 /// Reads the examples, loads the encoder, fits.
@@ -52,6 +73,7 @@ pub fn fit(
 ) -> Result<FewShotClassifier, Failure> {
     let options = fit.options(context.common.seed, Some(examples))?;
     let dataset = examples.read()?;
+    say_if_many(dataset.examples().len(), &options.tune, context);
     let encoder = context.encoder()?;
     let mut bar = TuningBar::new(context.common.quiet);
     let classifier =
@@ -61,6 +83,16 @@ pub fn fit(
     drop(bar);
     report(&classifier, dataset.examples().len(), context);
     Ok(classifier)
+}
+
+/// Who has many examples waits for them to be embedded, and may expect them to be tuned on.
+fn say_if_many(examples: usize, tune: &Tune, context: &Context) {
+    if *tune == Tune::Auto && examples > fewshot::tune::FEW {
+        context.note(|| {
+            let examples = output::count(examples, "example");
+            format!("{examples}: the encoder is not tuned on that many unless --tune N says so; they are embedded")
+        });
+    }
 }
 
 pub fn report(classifier: &FewShotClassifier, examples: usize, context: &Context) {
@@ -74,7 +106,7 @@ pub fn report(classifier: &FewShotClassifier, examples: usize, context: &Context
         format!("what the encoder learned from other tasks is {used}")
     });
     context.verbose(|| {
-        let layers = classifier.tuned().filter(|_| classifier.is_tuned());
+        let layers = classifier.tuned().filter(|_| !timing.tune.is_zero());
         format!(
             "{} of {}: {} tuned in {:.2} s, embedded in {:.2} s, {} head trained in {:.2} s",
             output::count(examples, "example"),

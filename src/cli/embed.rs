@@ -67,6 +67,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     });
     // What stopped the stream is the reason; the file's own error only says that it was not kept.
     match failure {
+        Some(Failure::Interrupted(_)) => {
+            Err(Failure::Interrupted("no vectors were written".to_owned()))
+        }
         Some(failure) => Err(failure),
         None => Ok(written?),
     }

@@ -1,10 +1,11 @@
 //! `fewshot evaluate`: one fit, one report.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::path::PathBuf;
 
 use fewshot::classifier::FewShotClassifier;
-use fewshot::data::{Dataset, Warning, visible};
+use fewshot::data::{Dataset, Example, Warning, visible};
 use fewshot::metrics::{Estimate, Report};
 use serde_json::json;
 
@@ -60,11 +61,28 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let texts = first_texts(test.examples().iter().map(|e| e.text.clone()));
         unlabelled::learn(&mut classifier, &texts, context)?;
     }
+    say_if_seen(classifier.examples(), &test, "");
     let report = evaluate(&classifier, &test, context)?;
     if args.json {
         return output::print_json(&document(&classifier, &report, context)?);
     }
     output::print(table(&classifier, &report).as_bytes())
+}
+
+/// A test on texts that were learned from tells nothing.
+pub fn say_if_seen(examples: &[Example], test: &Dataset, what: &str) {
+    let known: HashSet<&str> = examples.iter().map(|example| example.text.trim()).collect();
+    let texts = test.examples();
+    let seen = texts
+        .iter()
+        .filter(|text| known.contains(text.text.trim()))
+        .count();
+    if seen > 0 {
+        let all = output::count(texts.len(), "test text");
+        output::warning(&format!(
+            "{what}{seen} of {all} are among the examples: the figures are too high for new texts"
+        ));
+    }
 }
 
 fn evaluate(

@@ -9,8 +9,8 @@ use super::context::Context;
 use super::failure::Failure;
 use super::interrupt::Polite;
 use super::options::Fields;
-use super::output;
 use super::progress::TuningBar;
+use super::{output, stream};
 
 /// Tune the encoder's upper half in episodes of several labelled sets, as a start for other tasks.
 ///
@@ -27,11 +27,17 @@ pub struct Args {
     /// File to write; it appears whole or not at all
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// Replace the output if it is there
+    #[arg(long)]
+    overwrite: bool,
     #[command(flatten)]
     fields: Fields,
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    // Before the work, so that nobody waits for a refusal.
+    stream::refuse_input(&args.tasks, &args.output, "--output")?;
+    stream::check_new_output(&args.output, args.overwrite)?;
     let tasks: Vec<Dataset> = args
         .tasks
         .iter()
@@ -57,6 +63,11 @@ fn read(path: &PathBuf, args: &Args) -> Result<Dataset, Failure> {
     warnings
         .iter()
         .for_each(|warning| output::warning(&warning.to_string()));
-    dataset.check_trainable()?;
-    Ok(dataset)
+    match dataset.check_trainable() {
+        Ok(()) => Ok(dataset),
+        Err(error) => Err(Failure::Command {
+            message: format!("{}: {error}", path.display()),
+            hint: error.hint(),
+        }),
+    }
 }

@@ -246,6 +246,16 @@ pub struct Start {
     mlp: MlpStart,
 }
 
+impl Start {
+    /// The file that is read, if one is named.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.encoder {
+            StartFrom::File(path) => Some(path),
+            StartFrom::Auto | StartFrom::Off => None,
+        }
+    }
+}
+
 fn parse_start(text: &str) -> Result<Start, String> {
     let (encoder, mlp) = match text {
         "linear" => (StartFrom::Off, MlpStart::Linear),

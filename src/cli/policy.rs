@@ -1,6 +1,6 @@
 //! `fewshot policy`: train the agent, and read what it has learned.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use fewshot::active::{Policy, State, Strategy, Training, TrainingOptions, train_policy};
 use fewshot::data::visible;
@@ -82,7 +82,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 fn train(args: &Train, context: &Context) -> Result<(), Failure> {
-    check_output(&args.output, args.overwrite)?;
+    stream::check_new_output(&args.output, args.overwrite)?;
     refuse_repeats("--actions", &args.actions)?;
     let defaults = TrainingOptions::default();
     let options = TrainingOptions {
@@ -95,7 +95,11 @@ fn train(args: &Train, context: &Context) -> Result<(), Failure> {
         seed: context.common.seed,
         ..defaults
     };
-    let tasks = args.reading.tasks(&files(args)?, false, context)?.tasks;
+    let files = files(args)?;
+    for set in &files {
+        stream::refuse_input(&set.all(), &args.output, "--output")?;
+    }
+    let tasks = args.reading.tasks(&files, false, context)?.tasks;
     // As it was typed, not where it lies on this machine.
     let encoder = context.common.model.as_deref().unwrap_or(DEFAULT_MODEL);
     let steps = Steps::new(
@@ -110,16 +114,6 @@ fn train(args: &Train, context: &Context) -> Result<(), Failure> {
     drop(polite);
     context.note(|| format!("the policy is in {}", args.output.display()));
     output::print(table(&policy).as_bytes())
-}
-
-fn check_output(path: &Path, overwrite: bool) -> Result<(), Failure> {
-    if path.exists() && !overwrite {
-        return Err(Failure::Command {
-            message: format!("{} is there already", path.display()),
-            hint: Some("name another --output, or replace it with --overwrite".to_owned()),
-        });
-    }
-    stream::check_output(path, "--output")
 }
 
 fn files(args: &Train) -> Result<Vec<SetFiles>, Failure> {

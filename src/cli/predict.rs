@@ -1,5 +1,6 @@
 //! `fewshot predict`: label texts with a saved classifier; also the output side of `classify`.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,8 +41,32 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let names = args.fields.names();
     stream::check(&args.stream, &names, &[])?;
+    check_names(&names)?;
     let classifier = load(&args.classifier, context)?;
     label_texts(&classifier, &args.stream, &names, context)
+}
+
+/// What an answer holds; fields of these names in the input are replaced.
+const RESULTS: [&str; 5] = [
+    "label",
+    "probability",
+    "probabilities",
+    "abstained",
+    "neighbours",
+];
+
+/// The text would be replaced by a part of the answer.
+pub fn check_names(names: &FieldNames) -> Result<(), Failure> {
+    if !RESULTS.contains(&names.text.as_str()) {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        &format!(
+            "--text-field {}: a part of the answer has this name",
+            names.text
+        ),
+        "give the field of the texts another name in the file",
+    ))
 }
 
 /// Loads a classifier with the encoder that it was trained with, or the one of `--model`.
@@ -96,13 +121,20 @@ pub fn label_texts(
 ) -> Result<(), Failure> {
     let mut labeller = Labeller::new(classifier, args)?;
     if args.is_dialogue() {
-        return labeller.ask();
+        return labeller.ask(context);
     }
-    let mut blank = 0;
+    let (mut blank, mut replaced) = (0, BTreeSet::<&str>::new());
     let result = stream::run(args, names, context, |records| {
         blank += records.iter().filter(|record| is_blank(record)).count();
+        let own = records.iter().flat_map(|record| record.fields.keys());
+        replaced.extend(own.filter_map(|name| RESULTS.into_iter().find(|result| *result == name)));
         labeller.rows(records, names)
     });
+    for name in replaced {
+        context.note(|| {
+            format!("the field `{name}` of the texts is left out: the answer has one of this name")
+        });
+    }
     if blank > 0 {
         output::warning(&format!(
             "{} blank: no label was given",
@@ -149,9 +181,9 @@ impl<'c> Labeller<'c> {
         Ok((predictions, Some(neighbours)))
     }
 
-    /// The probability below which one of these answers is no label.
-    fn threshold<'r>(&mut self, answers: impl Iterator<Item = &'r [f32]>) -> Option<f32> {
-        let best = answers.map(|row| row.iter().copied().fold(0.0, f32::max));
+    /// The probability below which the next answer is no label.
+    fn threshold(&mut self, answer: &[f32]) -> Option<f32> {
+        let best = answer.iter().copied().fold(0.0, f32::max);
         let abstention = self.abstention.as_mut();
         abstention.map(|abstention| abstention.least(best))
     }
@@ -159,12 +191,15 @@ impl<'c> Labeller<'c> {
     fn rows(&mut self, records: Vec<Record>, names: &FieldNames) -> Result<Rows, Failure> {
         let texts: Vec<&str> = records.iter().map(|record| record.text.as_str()).collect();
         let (predictions, neighbours) = self.answers(&texts)?;
-        let answers = records.iter().zip(predictions.probabilities.iter_rows());
-        let answers = answers.filter(|(record, _)| !is_blank(record));
-        let threshold = self.threshold(answers.map(|(_, row)| row));
         let result = |(at, record): (usize, &Record)| {
             let row = predictions.probabilities.row(at);
             let blank = is_blank(record);
+            let threshold = match (blank, &self.abstention) {
+                // No text is sure enough to get a label and be blank.
+                (true, Some(_)) => Some(f32::INFINITY),
+                (true, None) => None,
+                (false, _) => self.threshold(row),
+            };
             let mut result = decide(self.classifier, row, blank, threshold);
             if let Some(neighbours) = &neighbours {
                 // Nothing explains an answer that was not given.
@@ -223,7 +258,8 @@ fn decide(
     result.insert("label".to_owned(), label);
     result.insert("probability".to_owned(), rounded(row[best]));
     result.insert("probabilities".to_owned(), probabilities.into());
-    if abstained || threshold.is_some() {
+    // With --threshold in every row, so that all rows have the same columns.
+    if threshold.is_some() {
         result.insert("abstained".to_owned(), abstained.into());
     }
     result
@@ -236,13 +272,13 @@ fn rounded(value: f32) -> Value {
 
 impl Labeller<'_> {
     /// Asks for texts on the terminal and answers each.
-    fn ask(&mut self) -> Result<(), Failure> {
+    fn ask(&mut self, context: &Context) -> Result<(), Failure> {
         let names = self.classifier.labels().names();
         let labels: Vec<_> = names.iter().map(|name| visible(name)).collect();
-        output::note(&format!(
-            "labels: {}; type a text and Enter, Ctrl-D to end",
-            labels.join(", ")
-        ));
+        context.note(|| {
+            let labels = labels.join(", ");
+            format!("labels: {labels}; type a text and Enter, Ctrl-D to end")
+        });
         let mut lines = std::io::stdin().lock().lines();
         loop {
             prompt();
@@ -262,7 +298,7 @@ impl Labeller<'_> {
 
     fn answer(&mut self, text: &str) -> Result<(), Failure> {
         let (predictions, neighbours) = self.answers(&[text])?;
-        let threshold = self.threshold(predictions.probabilities.iter_rows());
+        let threshold = self.threshold(predictions.probabilities.row(0));
         let answer = self.answer_line(predictions.probabilities.row(0), threshold);
         let why: Vec<String> = neighbours
             .iter()

@@ -13,6 +13,11 @@ pub struct SetFiles {
 }
 
 impl SetFiles {
+    /// All its files.
+    pub fn all(&self) -> Vec<PathBuf> {
+        [&self.train[..], &self.test].concat()
+    }
+
     /// One set, named after its first file.
     pub fn single(train: Vec<PathBuf>, test: Vec<PathBuf>) -> Self {
         let path = train.first().map_or(Path::new(""), PathBuf::as_path);

@@ -48,7 +48,7 @@ struct Tally {
 
 /// Finds what is wrong with input and output before the work, so that nobody waits for a refusal.
 /// The output must not be one of `others`, which the command reads too.
-pub fn check(args: &Stream, names: &FieldNames, others: &[PathBuf]) -> Result<(), Failure> {
+pub fn check(args: &Stream, names: &FieldNames, others: &[(&str, &Path)]) -> Result<(), Failure> {
     let input = Path::new(args.source().unwrap_or("-"));
     // Pipes can be read once only.
     if input.is_file() || input.is_dir() || !(input.exists() || input.as_os_str() == "-") {
@@ -57,9 +57,45 @@ pub fn check(args: &Stream, names: &FieldNames, others: &[PathBuf]) -> Result<()
     let Some(output) = args.output_file() else {
         return Ok(());
     };
-    refuse_same_file("the input", input, output)?;
-    for other in others {
-        refuse_same_file("the examples", other, output)?;
+    check_format(output, args)?;
+    refuse_same_file("the input", input, output, "--output")?;
+    for (what, other) in others {
+        refuse_same_file(what, other, output, "--output")?;
+    }
+    check_output(output, "--output")
+}
+
+/// Refuses a name that promises another format than the one that is written.
+fn check_format(output: &Path, args: &Stream) -> Result<(), Failure> {
+    const OTHERS: [&str; 8] = ["gz", "zst", "tsv", "json", "xlsx", "xls", "ods", "parquet"];
+    let extension = output.extension().and_then(|extension| extension.to_str());
+    let Some(extension) = extension.map(str::to_ascii_lowercase) else {
+        return Ok(());
+    };
+    if args.format.is_some() || !OTHERS.contains(&extension.as_str()) {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        &format!("--output {} is no .jsonl or .csv", output.display()),
+        "choose a name that ends in .jsonl or .csv, or say with --format what is to be in it",
+    ))
+}
+
+/// Refuses an output of `option` that is one of the files of a set, which are read.
+pub fn refuse_input(inputs: &[PathBuf], output: &Path, option: &str) -> Result<(), Failure> {
+    let files = inputs.iter();
+    files
+        .map(|input| refuse_same_file("a file of the labelled texts", input, output, option))
+        .collect()
+}
+
+/// The same for a file that is not to be replaced unasked.
+pub fn check_new_output(output: &Path, overwrite: bool) -> Result<(), Failure> {
+    if output.exists() && !overwrite {
+        return Err(Failure::Command {
+            message: format!("{} is there already", output.display()),
+            hint: Some("name another --output, or replace it with --overwrite".to_owned()),
+        });
     }
     check_output(output, "--output")
 }
@@ -80,8 +116,17 @@ pub fn check_output(output: &Path, option: &str) -> Result<(), Failure> {
             path: output.to_owned(),
         }
         .into()),
-        _ => Ok(()),
+        // Devices and pipes are not replaced but written to.
+        _ if output.exists() && !output.is_file() => Ok(()),
+        _ => check_writable(folder.unwrap_or(Path::new(".")), output),
     }
+}
+
+/// Refuses an output in a folder where no file can be made.
+pub fn check_writable(folder: &Path, output: &Path) -> Result<(), Failure> {
+    let made = tempfile::tempfile_in(folder);
+    made.map(drop)
+        .map_err(|error| Failure::from(DataError::writing(output, error)))
 }
 
 /// Reads `--input`, passes chunks of records to `work`, writes its rows to `--output`.
@@ -105,6 +150,10 @@ pub fn run(
         .iter()
         .for_each(|warning| output::warning(&warning.to_string()));
     tally.report(context, start.elapsed());
+    if let (Err(Failure::Library(_)), Some(path)) = (&result, args.output_file()) {
+        let done = output::count(tally.texts, "text");
+        output::warning(&format!("{} holds the first {done} only", path.display()));
+    }
     result
 }
 
@@ -243,12 +292,12 @@ impl Tally {
 }
 
 /// Opening the output would empty what is still to be read.
-fn refuse_same_file(what: &str, input: &Path, output: &Path) -> Result<(), Failure> {
-    match (input.canonicalize(), output.canonicalize()) {
-        (Ok(a), Ok(b)) if a == b && a.is_file() => {
-            let message = format!("--output {} is {what} itself", output.display());
-            Err(Failure::usage(&message, "choose another --output"))
-        }
-        _ => Ok(()),
+fn refuse_same_file(what: &str, input: &Path, output: &Path, option: &str) -> Result<(), Failure> {
+    // Also by a hard link. What cannot be opened says so when it is used.
+    if input.is_file() && same_file::is_same_file(input, output).unwrap_or(false) {
+        let message = format!("{option} {} is {what} itself", output.display());
+        let hint = format!("choose another {option}");
+        return Err(Failure::usage(&message, &hint));
     }
+    Ok(())
 }

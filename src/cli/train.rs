@@ -14,7 +14,7 @@ use super::interrupt::Polite;
 use super::options::{Examples, Fit};
 use super::progress::TuningBar;
 use super::unlabelled::{self, Unlabelled};
-use super::{output, predict};
+use super::{output, predict, stream};
 
 /// Learn from a few labelled examples and save the classifier.
 #[derive(clap::Args)]
@@ -46,7 +46,12 @@ pub struct Args {
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let (output, overwrite) = match (&args.output, &args.from) {
-        (Some(output), _) => (output, args.overwrite),
+        (Some(output), from) => {
+            if args.no_examples && from.as_ref().is_some_and(|from| is_same(from, output)) {
+                return Err(examples_lost());
+            }
+            (output, args.overwrite)
+        }
         (None, Some(_)) if args.no_examples => return Err(examples_lost()),
         (None, Some(from)) => (from, true),
         (None, None) => return Err(Failure::usage("no --output", "name a folder to write")),
@@ -57,6 +62,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     // Before the work, so that nobody waits for a refusal.
     fewshot::saved::check_free(output, overwrite)?;
+    check_parent(output)?;
     let texts = args.unlabelled.read(&args.examples.fields.names())?;
     let mut classifier = match &args.from {
         Some(from) => continued(from, &args.examples, context)?,
@@ -68,6 +74,29 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     classifier.save(output, options)?;
     context.note(|| format!("saved to {}{}", output.display(), accuracy(&classifier)));
     Ok(())
+}
+
+/// The folder goes into one that is there, or will be made.
+fn check_parent(output: &Path) -> Result<(), Failure> {
+    let parents = output.ancestors().skip(1);
+    let there = |parent: &&Path| parent.is_dir();
+    match parents
+        .map(|parent| {
+            if parent == Path::new("") {
+                Path::new(".")
+            } else {
+                parent
+            }
+        })
+        .find(there)
+    {
+        Some(parent) => stream::check_writable(parent, output),
+        None => Ok(()),
+    }
+}
+
+fn is_same(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Replacing a classifier without its examples would lose what a person labelled.

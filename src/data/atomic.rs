@@ -48,7 +48,8 @@ fn replace<T>(
     let result = buffered(file.as_file_mut(), write)?;
     file.as_file().sync_all()?;
     file.persist(&path).map_err(|error| error.error)?;
-    sync_folder(folder)?;
+    // The file is in its place: a folder that cannot be read, and so not be synced, makes it no failure.
+    let _ = sync_folder(folder);
     Ok(result)
 }
 
@@ -62,9 +63,11 @@ fn buffered<T>(
     Ok(result)
 }
 
-/// The file behind a symbolic link; a rename would replace the link itself.
+/// The file behind a symbolic link, also one that is not there yet; a rename would replace the link itself.
 fn link_target(path: &Path) -> PathBuf {
-    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+    let named = || Some(folder_of(path).join(fs::read_link(path).ok()?));
+    let found = fs::canonicalize(path).ok().or_else(named);
+    found.unwrap_or_else(|| path.to_owned())
 }
 
 /// The folder of `path`; a bare file name is in the current one.

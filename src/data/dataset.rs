@@ -119,7 +119,7 @@ impl Dataset {
         if shots == 0 {
             return Err(DataError::NoShots);
         }
-        let mut drawn = Vec::with_capacity(shots * self.labels.len());
+        let mut drawn = Vec::new();
         for (label, mut members) in self.labels.names().iter().zip(self.members()) {
             if members.len() < shots {
                 return Err(DataError::TooFewExamples {
@@ -205,9 +205,9 @@ fn read_rows(
 /// Rows of `fewshot label` say in a field `journal` what happened; see [`crate::active::Journal`].
 #[derive(Default)]
 struct JournalRows {
-    /// Places among the rows of the answers that count, for each text: one of a journal, any number
-    /// of ordinary examples.
-    counting: HashMap<String, Vec<usize>>,
+    /// Places among the rows of the answers that count, for each text, and whether a journal's is among them: one
+    /// of a journal, any number of ordinary examples.
+    counting: HashMap<String, (bool, Vec<usize>)>,
     /// Places that do not count any more.
     outdated: HashSet<usize>,
 }
@@ -217,14 +217,16 @@ impl JournalRows {
     fn take(&mut self, record: &Record, place: usize) -> bool {
         let happened = record.fields.get("journal");
         let outcome = happened.and_then(|word| Outcome::deserialize(word).ok());
-        if outcome.is_some() {
-            let before = self.counting.remove(&record.text);
-            self.outdated.extend(before.into_iter().flatten());
+        let of_journal = outcome.is_some();
+        let (was_of_journal, before) = self.counting.entry(record.text.clone()).or_default();
+        // Also an ordinary example that was written below an answer takes its place.
+        if of_journal || *was_of_journal {
+            self.outdated.extend(before.drain(..));
         }
+        *was_of_journal = of_journal;
         let answer = outcome.is_none_or(|outcome| outcome == Outcome::Answer);
         if answer {
-            let counting = self.counting.entry(record.text.clone()).or_default();
-            counting.push(place);
+            before.push(place);
         }
         !answer
     }

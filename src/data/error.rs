@@ -274,8 +274,8 @@ impl DataError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::UnknownFormat { .. } => {
-                "name it .jsonl, .ndjson, .csv, .tsv, .txt or .json (.gz or .zst may follow), \
-                 or use --input-format"
+                "name it .jsonl, .ndjson, .csv, .tsv, .txt or .json (.gz or .zst may follow); save a spreadsheet as \
+                 .csv; for texts without labels --input-format tells the format too"
             }
             Self::UnknownFormatName { accepted, .. } => {
                 return Some(format!("use one of {}", accepted.join(", ")));
@@ -292,7 +292,8 @@ impl DataError {
             }
             Self::NotAnObject { .. } => "write one object a line, like {\"text\": \"...\"}",
             Self::MissingText { .. } | Self::MissingColumn { .. } => {
-                "name the right one with --text-field"
+                "name the right one with --text-field; where examples and texts name it differently, `fewshot train` \
+                 and `fewshot predict` take one each"
             }
             Self::AmbiguousColumn { .. } => "rename one of the two",
             Self::RaggedRow { .. } => {

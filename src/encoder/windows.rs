@@ -62,7 +62,8 @@ impl Windows {
             )));
         };
         let known = config.transformer.vocabulary;
-        let highest = tokenizer.get_vocab(true).into_values().max().unwrap_or(0) as usize;
+        let of_words = tokenizer.get_vocab(true).into_values().max().unwrap_or(0);
+        let highest = of_words.max(first).max(last) as usize;
         if highest >= known {
             let reason = format!("it has token id {highest}, config.json's vocab_size is {known}");
             return Err(invalid(reason));

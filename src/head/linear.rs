@@ -38,7 +38,7 @@ impl Default for LinearOptions {
 impl LinearOptions {
     pub(super) fn validate(&self) -> Result<(), HeadError> {
         let fits = self.strength > 0.0 && self.strength.is_finite();
-        check_range("strength", self.strength, fits, "above 0")?;
+        check_range("strength", self.strength, fits, "above 0 and finite")?;
         check_range(
             "max_steps",
             self.max_steps as f64,

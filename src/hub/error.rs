@@ -273,6 +273,9 @@ impl HubError {
 
     fn network_hint(&self) -> Option<String> {
         Some(match self {
+            Self::NotCached { id, .. } if !id.contains('/') => format!(
+                "name its owner too, such as sentence-transformers/{id}; `fewshot models` lists what is there"
+            ),
             Self::NotCached { id, .. } => format!(
                 "run `fewshot models get {id}` while online, or import a folder with `fewshot models import`"
             ),

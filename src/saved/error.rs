@@ -114,6 +114,23 @@ pub enum SaveError {
         /// The checksum of its weights.
         found_sha256: String,
     },
+    /// The weights are the same, what goes into them or out of them is not.
+    #[error(
+        "{} was trained when encoder `{encoder}` had another configuration, tokenizer or pooling",
+        .path.display()
+    )]
+    OtherSettings {
+        /// The classifier.
+        path: PathBuf,
+        /// The encoder.
+        encoder: String,
+    },
+    /// A path such as `.`, in whose place no folder can be put.
+    #[error("{} has no name of its own", .path.display())]
+    NoName {
+        /// The path.
+        path: PathBuf,
+    },
 }
 
 impl SaveError {
@@ -160,6 +177,10 @@ impl SaveError {
             Self::OtherEncoder { .. } => {
                 "leave out --model to use the encoder that it was trained with, or train it again"
             }
+            Self::OtherSettings { .. } => {
+                "train it again: the examples that it learned from are in its examples.jsonl"
+            }
+            Self::NoName { .. } => "name a folder that is not there yet",
             Self::StorageFull { .. } => "free some space; nothing was replaced",
             Self::Read { .. } | Self::Write { .. } => return None,
         };

@@ -53,6 +53,9 @@ struct Manifest {
     fewshot: String,
     labels: Vec<String>,
     encoder: EncoderIdentity,
+    /// [`Encoder::settings_sha256`]; classifiers of before there was this field have none.
+    #[serde(default)]
+    settings_sha256: Option<String>,
     layers: LayerMix,
     width: usize,
     options: FitOptions,
@@ -145,6 +148,7 @@ impl FewShotClassifier {
             fewshot: env!("CARGO_PKG_VERSION").to_owned(),
             labels: self.labels().names().to_vec(),
             encoder: self.encoder().clone(),
+            settings_sha256: Some(self.encoder.settings_sha256().to_owned()),
             layers: self.layers.clone(),
             width: self.vectors.width(),
             options: self.options.clone(),
@@ -232,10 +236,11 @@ impl SavedClassifier {
     /// Joins the classifier with its encoder.
     ///
     /// # Errors
-    /// If the encoder's weights are not those that the classifier was trained with.
+    /// If the encoder's weights, tokenizer or pooling are not those that the classifier was trained with.
     pub fn with_encoder(self, encoder: Arc<Encoder>) -> Result<FewShotClassifier> {
         let Manifest {
             encoder: expected,
+            settings_sha256: settings,
             layers,
             width,
             options,
@@ -250,6 +255,13 @@ impl SavedClassifier {
                 expected_sha256: expected.sha256,
                 found: found.id.clone(),
                 found_sha256: found.sha256.clone(),
+            }
+            .into());
+        }
+        if settings.is_some_and(|settings| settings != encoder.settings_sha256()) {
+            return Err(SaveError::OtherSettings {
+                path: self.dir,
+                encoder: found.id.clone(),
             }
             .into());
         }
@@ -312,6 +324,12 @@ fn check_manifest(path: &Path, manifest: Manifest) -> Result<Manifest, SaveError
             "its labels are not sorted and distinct".to_owned(),
         ));
     }
+    if manifest.labels.len() < 2 {
+        return Err(SaveError::damaged(
+            path,
+            "it has fewer than two labels".to_owned(),
+        ));
+    }
     if !(temperature.is_finite() && temperature > 0.0) {
         return Err(SaveError::damaged(
             path,
@@ -345,6 +363,7 @@ fn vector_classifier(
     tensors: Tensors,
 ) -> Result<VectorClassifier> {
     let labels = LabelSet::new(manifest.labels.iter().cloned());
+    check_finite(&tensors).map_err(|reason| SaveError::damaged(&dir.join(HEAD), reason))?;
     let centre = tensors
         .get("centre")
         .and_then(|tensor| tensor.to_vec1::<f32>().ok());
@@ -363,6 +382,20 @@ fn vector_classifier(
         calibration: manifest.calibration,
         support: None,
     })
+}
+
+/// A head with a NaN in it would give labels, and no probability.
+fn check_finite(tensors: &Tensors) -> Result<(), String> {
+    let finite = |tensor: &Tensor| {
+        let values = tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>());
+        values.is_ok_and(|values| values.iter().all(|value| value.is_finite()))
+    };
+    match tensors.iter().find(|(_, tensor)| !finite(tensor)) {
+        Some((name, _)) => Err(format!(
+            "its tensor `{name}` holds something else than finite numbers"
+        )),
+        None => Ok(()),
+    }
 }
 
 fn read_examples(dir: &Path, manifest: &Manifest) -> Result<Vec<Example>> {
@@ -397,9 +430,12 @@ fn sync_folder(dir: &Path) {
 /// holds a classifier that may be replaced and nothing else.
 ///
 /// # Errors
-/// [`SaveError::Exists`], [`SaveError::NotAFolder`] or [`SaveError::OtherFiles`] otherwise.
+/// [`SaveError::Exists`], [`SaveError::NotAFolder`], [`SaveError::NoName`] or [`SaveError::OtherFiles`] otherwise.
 pub fn check_free(dir: &Path, overwrite: bool) -> Result<(), SaveError> {
     let path = dir.to_owned();
+    if dir.file_name().is_none() {
+        return Err(SaveError::NoName { path });
+    }
     // Asked once only: another command may move the folder away between two questions.
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,

@@ -312,6 +312,36 @@ fn a_wrong_prompt_is_told_in_one_line() {
     }
 }
 
+/// They held JSON lines all the same.
+#[test]
+fn an_output_named_after_another_format_is_refused() {
+    let folder = Folder::new();
+    for output in ["out.tsv", "out.csv.gz", "out.xlsx", "out.JSON"] {
+        folder
+            .run(&format!("{CLASSIFY} new.txt -o {output}"))
+            .failed(2)
+            .says(&[&format!("{output} is no .jsonl or .csv"), "hint: "]);
+    }
+    folder
+        .run(&format!("{CLASSIFY} new.txt -o out.json --format jsonl"))
+        .ok();
+}
+
+/// What is in a file that was there before is not what it seems to be.
+#[test]
+fn an_output_that_ends_early_says_so() {
+    let folder = Folder::new();
+    folder.write("bad.jsonl", "{\"text\": \"the dog\"}\n{\n");
+    folder
+        .run(&format!("{CLASSIFY} bad.jsonl -o out.jsonl"))
+        .failed(1)
+        .says(&[
+            "bad.jsonl:2",
+            "warning: out.jsonl holds the first 1 text only",
+        ]);
+    assert_eq!(folder.read("out.jsonl").lines().count(), 1);
+}
+
 #[test]
 fn outputs_that_cannot_be_written() {
     let folder = Folder::new();
@@ -329,7 +359,7 @@ fn outputs_that_cannot_be_written() {
     }
     for output in ["/proc/nope", "file/saved", "/proc/nope/saved"] {
         let line = format!("train --head linear --examples few.jsonl -o {output}");
-        folder.run(&line).failed(1).says(&["cannot write"]);
+        folder.run(&line).failed(1).says(&[output]);
     }
     folder
         .run("embed --input new.txt -o file/v.npy")
@@ -346,6 +376,49 @@ fn the_input_is_not_emptied_by_the_output() {
         .failed(2)
         .says(&["is the input itself", "hint:"]);
     assert_eq!(folder.read("new.txt"), before);
+}
+
+/// Nor anything else that is read.
+#[test]
+fn no_file_that_is_read_is_emptied_by_the_output() {
+    let folder = Folder::new();
+    folder.write(
+        "p.toml",
+        "[labels]\nanimal = \"a beast\"\nmoney = \"cash\"\n",
+    );
+    folder.write("pool.txt", "a cow\n");
+    folder.write("few2.jsonl", folder.read("few.jsonl"));
+    std::fs::hard_link(folder.path("few.jsonl"), folder.path("link.jsonl")).unwrap();
+    let simulate = "simulate --pool few2.jsonl --strategies random --svg ./few2.jsonl";
+    let outcome = folder.run(simulate).failed(2);
+    outcome.says(&[
+        "--svg ./few2.jsonl is a file of the labelled texts itself",
+        "hint:",
+    ]);
+    let train = "policy train --tasks few2.jsonl --overwrite --output few2.jsonl";
+    let outcome = folder.run(train).failed(2);
+    outcome.says(&[
+        "--output few2.jsonl is a file of the labelled texts itself",
+        "hint:",
+    ]);
+    assert_eq!(folder.read("few2.jsonl"), folder.read("few.jsonl"));
+    for (options, file, what) in [
+        (
+            "--unlabelled pool.txt",
+            "pool.txt",
+            "the texts of --unlabelled itself",
+        ),
+        ("--prompt p.toml", "p.toml", "the descriptions itself"),
+        ("--start pool.txt", "pool.txt", "the start itself"),
+        ("", "link.jsonl", "the examples itself"),
+    ] {
+        let before = folder.read(file);
+        folder
+            .run(&format!("{CLASSIFY} new.txt {options} -o ./{file}"))
+            .failed(2)
+            .says(&[what, "hint:"]);
+        assert_eq!(folder.read(file), before);
+    }
 }
 
 /// Nor the examples: they would be gone.

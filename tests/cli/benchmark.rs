@@ -37,6 +37,42 @@ fn document(folder: &Folder, line: &str) -> Value {
 const ONE: &str = "benchmark --train pets/train.jsonl --test pets/test.jsonl --seeds 3";
 
 #[test]
+fn test_texts_that_say_nothing_are_named() {
+    let folder = folder();
+    folder.write("few.jsonl", example_lines(&EXAMPLES));
+    let few = folder.read("few.jsonl");
+    folder.write(
+        "test.jsonl",
+        format!("{few}{{\"text\": \"a boat\", \"label\": \"ship\"}}\n"),
+    );
+    let line = "--test test.jsonl --head linear --tune off";
+    let parts = [
+        "of",
+        "test texts are among the examples",
+        "label `ship`, which no",
+    ];
+    folder
+        .run(&format!(
+            "benchmark --train few.jsonl --shots 2 --seeds 2 {line}"
+        ))
+        .ok()
+        .says(&parts);
+    folder
+        .run(&format!("evaluate --examples few.jsonl {line}"))
+        .ok()
+        .says(&parts);
+}
+
+/// Room for them was asked for before they were counted.
+#[test]
+fn more_shots_than_memory_are_left_out_with_a_word() {
+    folder()
+        .run(&format!("{ONE} --shots 2000000000000000000"))
+        .failed(1)
+        .says(&["has", "examples, the draw needs 2000000000000000000"]);
+}
+
+#[test]
 fn a_row_for_each_number_of_shots_and_head() {
     let folder = folder();
     let line = format!("{ONE} --shots 1,2 --heads linear,prototype");

@@ -170,6 +170,22 @@ fn labels_that_are_digits_are_their_own_keys() {
     assert_eq!(labels, ["1", "0"]);
 }
 
+/// `n` asked for the name of a new class, and the next answer became one.
+#[test]
+fn labels_that_are_letters_come_before_commands() {
+    let folder = folder();
+    let outcome = folder
+        .run_with(&format!("{LABEL} --classes y,n"), "y\nn\ny\nq\n")
+        .ok();
+    assert!(outcome.stdout.contains("[y] y  [n] n"), "{outcome:#?}");
+    assert!(
+        outcome.stdout.contains("+) new class q)uit"),
+        "{outcome:#?}"
+    );
+    let labels = column(&rows(&folder.read("journal.jsonl")), "label");
+    assert_eq!(labels, ["y", "n", "y"]);
+}
+
 /// One text; a class that nobody gives; texts of one class only.
 #[test]
 fn small_and_one_sided_pools_come_to_an_end() {

@@ -43,7 +43,7 @@ fn with_start() -> Folder {
 fn a_start_is_made_used_and_kept_with_the_classifier() {
     let folder = with_start();
     let bytes = std::fs::read(folder.path("start.safetensors")).unwrap();
-    folder.run(META_TRAIN).ok();
+    folder.run(&format!("{META_TRAIN} --overwrite")).ok();
     assert_eq!(
         std::fs::read(folder.path("start.safetensors")).unwrap(),
         bytes
@@ -139,8 +139,33 @@ fn a_start_that_does_not_fit_is_refused() {
     folder
         .run("meta-train --tasks single.jsonl --output other.safetensors")
         .failed(1)
-        .says(&["all examples have the label `b`"]);
+        .says(&["single.jsonl: all examples have the label `b`"]);
     assert!(!folder.path("other.safetensors").exists());
+}
+
+#[test]
+fn no_start_takes_the_place_of_a_file_unasked() {
+    let folder = with_start();
+    let start = std::fs::read(folder.path("start.safetensors")).unwrap();
+    let line = "meta-train --tasks few.jsonl few.jsonl --output";
+    folder
+        .run(&format!("{line} start.safetensors"))
+        .failed(1)
+        .says(&["start.safetensors is there already", "--overwrite"]);
+    let before = folder.read("few.jsonl");
+    folder
+        .run(&format!("{line} few.jsonl --overwrite"))
+        .failed(2)
+        .says(&["few.jsonl is a file of the labelled texts itself", "hint: "]);
+    folder
+        .run(&format!("{line} nowhere/start.safetensors"))
+        .failed(1)
+        .says(&["there is no folder nowhere", "hint: "]);
+    assert_eq!(folder.read("few.jsonl"), before);
+    assert_eq!(
+        std::fs::read(folder.path("start.safetensors")).unwrap(),
+        start
+    );
 }
 
 /// The agent chooses among the vectors that the classifier will see.

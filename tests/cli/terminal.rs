@@ -195,6 +195,7 @@ fn the_screen_of_labelling() {
     m  the whole text
     h  this help
     q  quit; the same command goes on here
+    - ~ < + > ? .  the same, where a label has the letter for itself
     Where lines are typed, the beginning of a label or + and a new one do as well.
     Every answer is in j.jsonl at once.
     > `x` is no key and no label; h tells what there is

@@ -91,6 +91,18 @@ fn a_classifier_is_replaced_only_if_asked() {
     assert_eq!(folder.names(), ["few.jsonl", "new.txt", "saved"]);
 }
 
+/// Before anything is learned.
+#[test]
+fn a_folder_without_a_name_is_refused() {
+    let folder = Folder::new();
+    for output in [".", "..", "/"] {
+        folder
+            .run(&format!("train --examples few.jsonl --output {output}"))
+            .failed(1)
+            .says(&["has no name of its own", "hint: name a folder"]);
+    }
+}
+
 #[test]
 fn other_files_are_never_replaced() {
     let folder = Folder::new();
@@ -277,6 +289,38 @@ fn a_damaged_manifest_is_refused() {
     }
 }
 
+/// What it learned would be read from other vectors.
+#[test]
+fn an_encoder_with_other_settings_is_refused() {
+    let folder = trained();
+    edit_manifest(&folder, |manifest| manifest["settings_sha256"] = "0".into());
+    predict(&folder).failed(1).says(&[
+        "another configuration, tokenizer or pooling",
+        "hint: train it again",
+    ]);
+    // As before there was this field.
+    edit_manifest(&folder, |manifest| {
+        manifest
+            .as_object_mut()
+            .unwrap()
+            .remove("settings_sha256")
+            .unwrap();
+    });
+    predict(&folder).ok();
+}
+
+/// One label, and a head of one output, which no manifest that passes can ask for.
+#[test]
+fn a_classifier_of_one_label_is_refused() {
+    let folder = trained();
+    for labels in [serde_json::json!(["animal"]), serde_json::json!([])] {
+        edit_manifest(&folder, |manifest| manifest["labels"] = labels);
+        predict(&folder)
+            .failed(1)
+            .says(&["saved/classifier.json", "it has fewer than two labels"]);
+    }
+}
+
 #[test]
 fn layers_that_the_encoder_lacks_are_refused() {
     let folder = trained();
@@ -405,6 +449,12 @@ fn what_cannot_be_continued_is_said_and_nothing_is_lost() {
     }
     folder
         .run(&format!("{CONTINUE} --no-examples"))
+        .failed(2)
+        .says(&["would lose the classifier's examples", "hint: "]);
+    folder
+        .run(&format!(
+            "{CONTINUE} --no-examples --output ./saved --overwrite"
+        ))
         .failed(2)
         .says(&["would lose the classifier's examples", "hint: "]);
     folder

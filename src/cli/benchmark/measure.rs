@@ -259,12 +259,12 @@ impl Trial<'_> {
         if spaces.len() < 2 {
             return 0;
         }
-        let places = leave_one_out::places(dataset.examples().len());
+        let of_all = dataset.classes();
+        let places = leave_one_out::places(&of_all);
         let examples: Vec<Example> = places
             .iter()
             .map(|&at| dataset.examples()[at].clone())
             .collect();
-        let of_all = dataset.classes();
         let classes: Vec<usize> = places.iter().map(|&at| of_all[at]).collect();
         let loss = |vectors| {
             let (prior, of_prior) = self.prior(dataset, vectors);

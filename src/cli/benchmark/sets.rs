@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use fewshot::data::{DataError, Dataset, FieldNames};
 
+use crate::cli::evaluate::say_if_seen;
+
 use super::{Args, Failure, output};
 use crate::cli::set_files::{self, SetFiles};
 
@@ -79,8 +81,20 @@ impl Set {
         })
     }
 
-    /// Says which rows are missing, and why.
+    /// Says which rows are missing, and why, and what makes the others wrong.
     fn warn(&self) {
+        let unknown = self.test.labels().names().iter();
+        for label in unknown.filter(|label| self.train.labels().class(label).is_none()) {
+            output::warning(&format!(
+                "{}: the test texts have label `{label}`, which no training text has: they count as errors",
+                self.name
+            ));
+        }
+        say_if_seen(
+            self.train.examples(),
+            &self.test,
+            &format!("{}: ", self.name),
+        );
         for &shots in &self.left_out {
             if let Err(reason) = self.train.draw(shots, 0) {
                 output::warning(&format!(

@@ -4,11 +4,13 @@ use std::path::Path;
 
 use fewshot::active::Session;
 use fewshot::data::FieldNames;
+use fewshot::encoder::Precision;
 use fewshot::start::StartFrom;
 
 use super::{Args, screen};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::cli::options::Common;
 use crate::cli::output;
 
 pub fn say(session: &Session, args: &Args, context: &Context) -> Result<(), Failure> {
@@ -21,14 +23,14 @@ pub fn say(session: &Session, args: &Args, context: &Context) -> Result<(), Fail
             "two classes need a label before they can be told apart; the same command goes on",
         );
     }
-    let next = next(journal, args, context.common.model.as_deref());
+    let next = next(journal, args, &context.common);
     screen::say(&format!("next: {next}"))
 }
 
 /// A command that learns from the journal and labels the pool, with the options of this one.
-fn next(journal: &Path, args: &Args, model: Option<&str>) -> String {
+fn next(journal: &Path, args: &Args, common: &Common) -> String {
     let (journal, pool) = (path(journal), path(args.pool()));
-    let (learning, reading) = (learning(args, model), reading(args));
+    let (learning, reading) = (encoder(common) + &learning(args), reading(args));
     let text = args.fields.names().text;
     if text == FieldNames::default().text {
         return format!("fewshot classify --examples {journal} {pool}{learning}{reading}");
@@ -41,8 +43,29 @@ fn next(journal: &Path, args: &Args, model: Option<&str>) -> String {
     )
 }
 
-fn learning(args: &Args, model: Option<&str>) -> String {
-    let model = model.map(|model| format!(" --model {}", quoted(model)));
+/// The options that say which encoder it is, where they are not the usual ones.
+fn encoder(common: &Common) -> String {
+    let word = |name: &str, value: &Option<String>| {
+        let value = value.as_ref();
+        value.map(|value| format!(" --{name} {}", quoted(value)))
+    };
+    let cache = common.cache_dir.as_ref();
+    let cache = cache.map(|folder| format!(" --cache-dir {}", path(folder)));
+    let precision = Some(common.precision).filter(|&chosen| chosen != Precision::automatic());
+    let precision = precision.map(|chosen| format!(" --precision {}", chosen.name()));
+    let offline = common.offline.then(|| " --offline".to_owned());
+    let (model, revision) = (&common.model, &common.revision);
+    let options = [
+        word("model", model),
+        word("revision", revision),
+        cache,
+        precision,
+        offline,
+    ];
+    options.into_iter().flatten().collect()
+}
+
+fn learning(args: &Args) -> String {
     let layers = args.layers.as_ref();
     let layers = layers.map(|layers| format!(" --layers {layers}"));
     let prompt = args.prompt.as_ref();
@@ -53,7 +76,7 @@ fn learning(args: &Args, model: Option<&str>) -> String {
         StartFrom::Off => Some(" --start off".to_owned()),
         StartFrom::File(file) => Some(format!(" --start {}", path(file))),
     };
-    [model, layers, prompt, names, start]
+    [layers, prompt, names, start]
         .into_iter()
         .flatten()
         .collect()

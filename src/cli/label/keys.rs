@@ -20,15 +20,24 @@ pub enum Wish {
     Unknown(String),
 }
 
-/// Keys of commands; no label has one of them.
-const COMMANDS: &str = "sdunmhq?+";
+/// Letter, sign and name of each command. A label of that one character has the letter for itself, and the sign
+/// remains: to a person with the classes `y` and `n`, `n` is no command.
+const COMMANDS: [(char, char, &str); 7] = [
+    ('s', '-', "skip"),
+    ('d', '~', "don't know"),
+    ('u', '<', "undo"),
+    ('n', '+', "new class"),
+    ('m', '>', "more"),
+    ('q', '.', "quit"),
+    ('h', '?', "help"),
+];
 /// Keys of labels, in order: digits, then the letters that do nothing else.
 const LABEL_KEYS: &str = "123456789abcefgijkloprtvwxyz";
 
 /// The key of each label; none for those beyond the number of keys.
 ///
-/// A label whose name is a single character has that one as its key: with the labels 0 and 1, the
-/// key 1 must not mean 0.
+/// A label whose name is a single character has that one as its key, before any command: with the labels 0 and 1,
+/// the key 1 must not mean 0.
 pub fn of(labels: &[String]) -> Vec<Option<char>> {
     let own: Vec<Option<char>> = labels.iter().map(|label| own_key(label)).collect();
     let mut free = LABEL_KEYS.chars().filter(|key| !own.contains(&Some(*key)));
@@ -37,8 +46,20 @@ pub fn of(labels: &[String]) -> Vec<Option<char>> {
 
 fn own_key(label: &str) -> Option<char> {
     let mut chars = label.chars();
-    let key = chars.next().filter(|key| !COMMANDS.contains(*key));
+    let key = chars.next();
     key.filter(|_| chars.next().is_none())
+}
+
+/// How a command is shown, by the key that it has beside these labels: `s)kip`, or `-) skip`.
+pub fn shown(letter: char, labels: &[String]) -> String {
+    let (_, sign, name) = COMMANDS
+        .into_iter()
+        .find(|(known, ..)| *known == letter)
+        .expect("a letter of the table");
+    match of(labels).contains(&Some(letter)) {
+        true => format!("{sign}) {name}"),
+        false => name.replacen(letter, &format!("{letter})"), 1),
+    }
 }
 
 /// What a single key means.
@@ -47,13 +68,13 @@ pub fn pressed(key: char, labels: &[String]) -> Wish {
         return Wish::Label(label);
     }
     match key {
-        's' => Wish::Skip,
-        'd' => Wish::Unsure,
-        'u' => Wish::Undo,
+        's' | '-' => Wish::Skip,
+        'd' | '~' => Wish::Unsure,
+        'u' | '<' => Wish::Undo,
         'n' | '+' => Wish::NewClass,
-        'm' => Wish::More,
+        'm' | '>' => Wish::More,
         'h' | '?' => Wish::Help,
-        'q' => Wish::Quit,
+        'q' | '.' => Wish::Quit,
         _ => Wish::Unknown(key.to_string()),
     }
 }
@@ -94,11 +115,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_label_has_the_key_of_a_command() {
-        assert!(COMMANDS.chars().all(|key| !LABEL_KEYS.contains(key)));
-        let labels = ["s", "h", "x"].map(str::to_owned);
-        assert_eq!(of(&labels), [Some('1'), Some('2'), Some('x')]);
+    fn no_label_is_given_the_key_of_a_command() {
+        let keys = COMMANDS.iter().flat_map(|(letter, sign, _)| [letter, sign]);
+        assert!(keys.into_iter().all(|key| !LABEL_KEYS.contains(*key)));
+        let labels = ["good", "bad"].map(str::to_owned);
+        assert_eq!(shown('s', &labels), "s)kip");
+        assert_eq!(shown('d', &labels), "d)on't know");
+    }
+
+    /// `n` asked for the name of a new class, and the answer to the next text became one.
+    #[test]
+    fn a_label_of_one_character_comes_before_a_command() {
+        let labels = ["y", "n", "q"].map(str::to_owned);
+        assert_eq!(of(&labels), [Some('y'), Some('n'), Some('q')]);
+        assert_eq!(typed("n", &labels), Wish::Label(1));
         assert_eq!(typed("s", &labels), Wish::Skip);
+        assert_eq!(
+            (typed("+", &labels), typed(".", &labels)),
+            (Wish::NewClass, Wish::Quit)
+        );
+        assert_eq!(
+            (shown('n', &labels), shown('q', &labels)),
+            ("+) new class".to_owned(), ".) quit".to_owned())
+        );
+        for (letter, sign, _) in COMMANDS {
+            assert_eq!(pressed(letter, &[]), pressed(sign, &[]), "{letter}");
+        }
     }
 
     /// `1` meant the first label where keys were read and the label 1 where lines were.

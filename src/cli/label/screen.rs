@@ -31,12 +31,9 @@ pub fn question(session: &Session, question: &Question, whole: bool) -> Result<(
     out += "\n";
     wrapped(&mut out, &because(session, question), width);
     out += &format!("{}\n", choices(session, question, width));
-    let more = if cut { " m)ore" } else { "" };
-    wrapped(
-        &mut out,
-        &format!("s)kip d)on't know u)ndo n)ew class{more} q)uit h)elp"),
-        width,
-    );
+    let commands = "sdunmqh".chars().filter(|&letter| cut || letter != 'm');
+    let commands = commands.map(|letter| keys::shown(letter, session.classes()));
+    wrapped(&mut out, &commands.collect::<Vec<_>>().join(" "), width);
     output::print(out.as_bytes())
 }
 
@@ -156,6 +153,7 @@ n  a new class
 m  the whole text
 h  this help
 q  quit; the same command goes on here
+- ~ < + > ? .  the same, where a label has the letter for itself
 Where lines are typed, the beginning of a label or + and a new one do as well.
 ";
 

@@ -97,9 +97,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if let Some(path) = &args.svg {
         stream::check_output(path, "--svg")?;
     }
-    let read = args
-        .reading
-        .tasks(&files(args)?, args.label_names, context)?;
+    let files = files(args)?;
+    if let Some(path) = &args.svg {
+        for set in &files {
+            stream::refuse_input(&set.all(), path, "--svg")?;
+        }
+    }
+    let read = args.reading.tasks(&files, args.label_names, context)?;
     read.tasks.iter().for_each(|task| say_if_short(task, args));
     let sets = simulated(&read.tasks, &choosers, args, context);
     let report = Report::new(sets, &choosers, args.budget as usize);

@@ -37,9 +37,11 @@ impl Separated {
         max_bytes: usize,
     ) -> Result<Option<Record>, DataError> {
         if self.header.is_none() {
-            let Some((cells, at)) = self.cells(max_bytes)? else {
+            let Some((row, at)) = self.header_row(max_bytes)? else {
                 return Ok(None);
             };
+            self.delimiter = delimiter_of(without_end(&row), self.delimiter, names);
+            let cells = split(without_end(&row), self.delimiter);
             self.header = Some(Header::new(&cells, names, &at)?);
         }
         let Some((cells, at)) = self.cells(max_bytes)? else {
@@ -51,12 +53,30 @@ impl Separated {
         }
     }
 
-    /// The fields of the next row that is not blank, and where it starts.
+    /// The first row that is not blank; a line `sep=;` before it, of spreadsheets, says what separates.
+    fn header_row(&mut self, max_bytes: usize) -> Result<Option<(String, Place)>, DataError> {
+        while let Some((row, at)) = self.row(max_bytes)? {
+            let mut named = without_end(&row)
+                .strip_prefix("sep=")
+                .into_iter()
+                .flat_map(str::chars);
+            match (named.next(), named.next()) {
+                (Some(delimiter), None) => self.delimiter = delimiter,
+                _ if without_end(&row).is_empty() => {}
+                _ => return Ok(Some((row, at))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The fields of the next row that is not blank, and where it starts. Spreadsheets leave rows of nothing but
+    /// separators below a table.
     fn cells(&mut self, max_bytes: usize) -> Result<Option<(Vec<String>, Place)>, DataError> {
         while let Some((row, at)) = self.row(max_bytes)? {
-            let row = without_end(&row);
-            if !row.is_empty() {
-                return Ok(Some((split(row, self.delimiter), at)));
+            let cells = split(without_end(&row), self.delimiter);
+            let blank = cells.iter().all(|cell| cell.trim().is_empty());
+            if !(without_end(&row).is_empty() || (blank && cells.len() > 1)) {
+                return Ok(Some((cells, at)));
             }
         }
         Ok(None)
@@ -147,6 +167,21 @@ fn distinct(columns: Vec<String>) -> Vec<String> {
         names.push(name);
     }
     names
+}
+
+/// What separates the columns of this header: the comma of a .csv may be a semicolon, a tab or a bar, as
+/// spreadsheets write it in many countries, if the text's column is then found and is not otherwise.
+fn delimiter_of(header: &str, usual: char, names: &FieldNames) -> char {
+    let finds_text = |delimiter: &char| {
+        let cells = split(header, *delimiter);
+        cells.iter().any(|name| name.trim() == names.text)
+    };
+    let others = [';', '\t', '|'].into_iter().filter(|_| usual == ',');
+    [usual]
+        .into_iter()
+        .chain(others)
+        .find(finds_text)
+        .unwrap_or(usual)
 }
 
 /// The fields of one record, its line end cut off. A lone `\r` is text.
