@@ -10,8 +10,7 @@ const FIRST_APART: usize = 2;
 /// How many labels there are, roughly, and whether they name many classes: all that the agent looks
 /// at.
 ///
-/// Margins, imbalance and estimated accuracy were tried as further parts; none gained, some lost
-/// (`docs/active-learning.md`).
+/// Margins, imbalance and estimated accuracy were tried as further parts; none gained, some lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State(usize);
 

@@ -20,7 +20,7 @@ use super::{classify, output, predict};
 /// With --tune off the test texts are learned from without their labels, as `fewshot classify` does with
 /// the texts that it is given, unless --inductive is there.
 ///
-/// Every figure comes with a 95 % bootstrap interval over the test texts.
+/// Every figure comes with a 95 % bootstrap interval over the test texts, Wilson's where the accuracy is 0 or 100 %.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   fewshot evaluate --examples datasets/tickets/few.jsonl --test datasets/tickets/test.jsonl
@@ -192,8 +192,12 @@ fn label_width(report: &Report) -> usize {
 }
 
 fn short(label: &str, width: usize) -> String {
-    let label: String = visible(label).chars().take(width).collect();
-    format!("{label:<width$}")
+    let label = visible(label).to_string();
+    if label.chars().count() <= width {
+        return format!("{label:<width$}");
+    }
+    let begin: String = label.chars().take(width - 1).collect();
+    format!("{begin}…")
 }
 
 fn label_table(report: &Report) -> String {

@@ -83,10 +83,10 @@ fn check_format(output: &Path, args: &Stream) -> Result<(), Failure> {
 
 /// Refuses an output of `option` that is one of the files of a set, which are read.
 pub fn refuse_input(inputs: &[PathBuf], output: &Path, option: &str) -> Result<(), Failure> {
-    let files = inputs.iter();
-    files
-        .map(|input| refuse_same_file("a file of the labelled texts", input, output, option))
-        .collect()
+    let what = "a file of the labelled texts";
+    inputs
+        .iter()
+        .try_for_each(|input| refuse_same_file(what, input, output, option))
 }
 
 /// The same for a file that is not to be replaced unasked.
@@ -143,7 +143,7 @@ pub fn run(
     let start = Instant::now();
     let _polite = Polite::new();
     let mut tally = Tally::default();
-    let result = pump(records, &mut writer, &mut progress, &mut tally, work);
+    let result = pump(records, &mut writer, &mut progress, &mut tally, names, work);
     progress.finish();
     writer
         .finish()?
@@ -197,6 +197,7 @@ fn pump(
     writer: &mut RecordWriter,
     progress: &mut Texts,
     tally: &mut Tally,
+    names: &FieldNames,
     mut work: impl FnMut(Vec<Record>) -> Result<Rows, Failure>,
 ) -> Result<(), Failure> {
     let to_terminal = std::io::stdout().is_terminal();
@@ -204,6 +205,9 @@ fn pump(
     loop {
         let (chunk, end) = next_chunk(&records, most);
         most = CHUNK.min(2 * most);
+        if let (Some(first), 0) = (chunk.first(), tally.texts) {
+            say_if_table(first, names);
+        }
         if !chunk.is_empty() {
             let texts = chunk.len();
             let rows = work(chunk)?;
@@ -227,6 +231,17 @@ fn pump(
                 )));
             }
         }
+    }
+}
+
+/// The header of a table that is read as lines of text, as standard input is.
+fn say_if_table(first: &Record, names: &FieldNames) {
+    let mut cells = first.text.split([',', ';', '\t']).map(str::trim);
+    let several = cells.clone().nth(1).is_some();
+    if first.fields.is_empty() && several && cells.any(|cell| cell == names.text) {
+        output::warning(
+            "the input looks like a table, and is read as lines of text; --input-format csv reads its columns",
+        );
     }
 }
 

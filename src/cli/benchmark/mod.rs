@@ -20,7 +20,7 @@ use sets::Set;
 
 /// Draw few-shot training sets from labelled texts and report the accuracy on a test set.
 ///
-/// Draws depend on the seed and the label only: all heads and configurations of a run, and runs with
+/// Draws depend on their number and the label only, not on --seed: all heads and configurations of a run, and runs with
 /// other options, learn from the same examples. A difference is that of the pairs, with Student's
 /// 95 % interval over the draws. Each draw tunes an encoder of its own and embeds the test texts with
 /// it; with --tune off texts are embedded once, and the next run finds them in the cache.
