@@ -148,8 +148,7 @@ impl Log {
     /// Learns from the tasks that `wanted` names, with the options of the rollouts. Leaving a task
     /// out is how a policy is judged that has not seen it.
     ///
-    /// # Panics
-    /// If no task is wanted.
+    /// If no task is wanted the policy knows nothing.
     #[must_use]
     pub fn learn(
         &self,

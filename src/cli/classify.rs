@@ -44,7 +44,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if classifier.gains_from_texts() {
         texts = unlabelled::with_input(texts, &args.stream, &names)?;
     }
-    unlabelled::learn(&mut classifier, &texts, context)?;
+    args.unlabelled.learn(&mut classifier, &texts, context)?;
     predict::label_texts(&classifier, &args.stream, &names, context)
 }
 

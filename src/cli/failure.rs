@@ -71,6 +71,25 @@ impl Failure {
         }
     }
 
+    /// The same, with what it is about: an option or a file.
+    pub fn within(self, what: &str) -> Self {
+        match self {
+            Self::Library(error) => Self::Command {
+                message: format!("{what}: {}", sentence(error.as_ref())),
+                hint: error.hint(),
+            },
+            Self::Command { message, hint } => Self::Command {
+                message: format!("{what}: {message}"),
+                hint,
+            },
+            Self::Usage { message, hint } => Self::Usage {
+                message: format!("{what}: {message}"),
+                hint,
+            },
+            interrupted @ Self::Interrupted(_) => interrupted,
+        }
+    }
+
     /// Says why on standard error, and gives the exit code.
     pub fn report(self) -> ExitCode {
         match self {

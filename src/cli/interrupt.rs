@@ -12,6 +12,10 @@ pub fn install() -> Result<(), Failure> {
     let handler = || {
         let again = ASKED.swap(true, Ordering::SeqCst);
         if again || WRITING.load(Ordering::SeqCst) == 0 {
+            if !again {
+                // On a line of its own, behind a progress bar.
+                eprintln!("\nerror: interrupted");
+            }
             std::process::exit(i32::from(INTERRUPTED));
         }
     };

@@ -63,11 +63,7 @@ fn read(path: &PathBuf, args: &Args) -> Result<Dataset, Failure> {
     warnings
         .iter()
         .for_each(|warning| output::warning(&warning.to_string()));
-    match dataset.check_trainable() {
-        Ok(()) => Ok(dataset),
-        Err(error) => Err(Failure::Command {
-            message: format!("{}: {error}", path.display()),
-            hint: error.hint(),
-        }),
-    }
+    let trainable = dataset.check_trainable().map_err(Failure::from);
+    trainable.map_err(|failure| failure.within(&path.display().to_string()))?;
+    Ok(dataset)
 }

@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::interrupt::Polite;
 use super::options::{Examples, Fit};
 use super::progress::TuningBar;
-use super::unlabelled::{self, Unlabelled};
+use super::unlabelled::Unlabelled;
 use super::{output, predict, stream};
 
 /// Learn from a few labelled examples and save the classifier.
@@ -68,7 +68,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         Some(from) => continued(from, &args.examples, context)?,
         None => classify::fit(&args.examples, &args.fit, context)?,
     };
-    unlabelled::learn(&mut classifier, &texts, context)?;
+    args.unlabelled.learn(&mut classifier, &texts, context)?;
     // A classifier that is half replaced would be lost.
     let _polite = Polite::new();
     classifier.save(output, options)?;

@@ -74,19 +74,37 @@ pub fn first_texts(texts: impl Iterator<Item = String>) -> Vec<String> {
         .collect()
 }
 
-/// Lets a classifier learn from the texts, if it can.
+impl Unlabelled {
+    /// Lets a classifier learn from the texts, those of `--unlabelled` among them, and says so if they are in vain.
+    pub fn learn(
+        &self,
+        classifier: &mut FewShotClassifier,
+        texts: &[String],
+        context: &Context,
+    ) -> Result<(), Failure> {
+        if !learn(classifier, texts, context)? && self.unlabelled.is_some() {
+            context.note(|| {
+                "--unlabelled changed nothing: it takes 50 texts, four examples a label, and a linear or mlp head".to_owned()
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Lets a classifier learn from the texts, if it can; says whether it did.
 pub fn learn(
     classifier: &mut FewShotClassifier,
     texts: &[String],
     context: &Context,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let start = Instant::now();
-    if classifier.adapt(texts)? {
+    let learned = classifier.adapt(texts)?;
+    if learned {
         context.verbose(|| {
             let texts = output::count(texts.len(), "text");
             let seconds = start.elapsed().as_secs_f64();
             format!("{texts} without labels embedded and learned from in {seconds:.2} s")
         });
     }
-    Ok(())
+    Ok(learned)
 }

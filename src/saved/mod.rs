@@ -90,7 +90,8 @@ impl FewShotClassifier {
     ///
     /// # Errors
     /// If `dir` exists and is not to be overwritten or holds something else than a classifier, or
-    /// if it cannot be written; what was there before is then untouched.
+    /// if it cannot be written; what was there before is then untouched. A process that is killed between the two
+    /// renames of a replacement leaves both classifiers beside `dir`, whole, in folders that begin with `.fewshot-`.
     pub fn save(&self, dir: &Path, options: SaveOptions) -> Result<()> {
         check_free(dir, options.overwrite)?;
         let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());

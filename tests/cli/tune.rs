@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::Folder;
+use crate::support::{Folder, example_lines};
 
 const TRAIN: &str = "train --head linear --examples few.jsonl --output saved";
 const PREDICT: &str = "predict --classifier saved new.txt";
@@ -51,6 +51,25 @@ fn the_upper_half_is_tuned_by_default_but_not_on_descriptions_alone() {
         "task = \"Which?\"\n[labels]\nanimal = [\"about dogs\"]\nmoney = [\"about money\"]\n",
     );
     classify("--prompt prompt.toml -v").says(&["0 layers tuned"]);
+}
+
+/// Its encoder has seen the old examples: none of them can judge the new head.
+#[test]
+fn beyond_a_thousand_examples_a_tuned_classifier_goes_on_without_judging_itself() {
+    let folder = Folder::new();
+    folder
+        .run("train --head linear --examples few.jsonl --output saved")
+        .ok()
+        .says(&["before tuning"]);
+    let text = |number: usize| format!("the dog and the cat {number}");
+    let texts: Vec<String> = (0..1000).map(text).collect();
+    let more: Vec<(&str, &str)> = texts.iter().map(|text| (text.as_str(), "animal")).collect();
+    folder.write("more.jsonl", example_lines(&more));
+    let outcome = folder
+        .run("train -v --continue saved --examples more.jsonl")
+        .ok();
+    assert!(!outcome.stderr.contains("held-out"), "{outcome:#?}");
+    outcome.says(&["0 layers tuned"]);
 }
 
 #[test]

@@ -77,9 +77,10 @@ fn parse(line: &str, seed: u64) -> Result<Config, Failure> {
         let message = format!("--config {name}: {}", first_line(&error));
         Failure::usage(&message, hint)
     })?;
+    let options = fit.fit.options(seed, None);
     Ok(Config {
         name: name.to_owned(),
-        options: fit.fit.options(seed, None)?,
+        options: options.map_err(|failure| failure.within(&format!("--config {name}")))?,
     })
 }
 

@@ -107,12 +107,13 @@ pub struct TuneProgress {
 
 /// Tokens of a text that tuning looks at; the rest of a longer text is read at prediction only.
 const TEXT_TOKENS: usize = 128;
+
 impl Encoder {
     /// Tunes upper layers so that texts of one class come close together and others apart, and
     /// gives the encoder with the changed layers; this one stays as it is. Layers that were tuned
     /// before are tuned on from there.
     ///
-    /// `classes` has the class of each text, any numbers. `watch` is told of each step.
+    /// `classes` has the class of each text, counted from 0: memory grows with the highest. `watch` is told of each step.
     ///
     /// # Errors
     /// If the weights cannot be read again, or the loss stops being finite.
