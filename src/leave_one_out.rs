@@ -16,8 +16,8 @@ const MOST: usize = 256;
 /// 1 (`docs/tuning.md`).
 const PENALTY: f64 = 1.0;
 
-/// The places of the examples that are looked at, in order: all, or every second, third, … of each class, 256 at
-/// most.
+/// The places of the examples that are looked at, in order: all, or every second, third, … of the examples sorted
+/// by class, 256 at most.
 #[must_use]
 pub fn places(classes: &[usize]) -> Vec<usize> {
     let every = classes.len().div_ceil(MOST).max(1);

@@ -178,8 +178,6 @@ impl VectorClassifier {
 /// more adds little where names help, and the choice is then more often wrong.
 const PRIOR_COPIES: [usize; 3] = [0, 1, 2];
 
-/// The support set with the number of copies of the prior that held-out examples fit best, and what
-/// logistic regression says of these examples then; with one copy if there is nothing to hold out.
 /// Whether everything goes together: one class a row, each below `ways`, every class among the examples, the
 /// prior as wide as they are.
 fn check(
@@ -201,6 +199,8 @@ fn check(
     }
 }
 
+/// The support set with the number of copies of the prior that held-out examples fit best, and what
+/// logistic regression says of these examples then; with one copy if there is nothing to hold out.
 fn with_best_prior(
     support: Support,
     prior: &Matrix,
@@ -315,7 +315,6 @@ mod tests {
         ));
     }
 
-    /// Prior examples that agree with the classes are used, misleading ones are not.
     #[test]
     fn what_does_not_go_together_is_refused() {
         let (vectors, classes) = clusters(3, 2, 5, 1);
@@ -340,6 +339,7 @@ mod tests {
         }
     }
 
+    /// Prior examples that agree with the classes are used, misleading ones are not.
     #[test]
     fn a_misleading_prior_is_left_out() {
         let (vectors, classes) = clusters(2, 8, 24, 3);

@@ -234,19 +234,14 @@ impl Journal {
     /// [`JournalError::Append`] if that fails, and [`JournalError::Changed`] if the file is not what this process
     /// left there; nothing of the line is then in it.
     pub fn append(&mut self, entry: Entry) -> Result<(), JournalError> {
-        let path = || self.path.clone();
-        let failed = |source| JournalError::Append {
-            path: path(),
-            source,
-        };
-        if !self.is_ours().map_err(failed)? {
-            return Err(JournalError::Changed { path: path() });
+        let path = self.path.clone();
+        match self.is_ours() {
+            Ok(true) => {}
+            Ok(false) => return Err(JournalError::Changed { path }),
+            Err(source) => return Err(JournalError::Open { path, source }),
         }
         let written = self.write_entry(&entry);
-        self.length += written.map_err(|source| JournalError::Append {
-            path: self.path.clone(),
-            source,
-        })?;
+        self.length += written.map_err(|source| JournalError::Append { path, source })?;
         self.entries.push(entry);
         Ok(())
     }
@@ -301,7 +296,8 @@ impl Journal {
         self.length = whole as u64;
         let rest = &bytes[whole..];
         match parse(rest) {
-            _ if rest.trim_ascii().is_empty() => Ok(()),
+            // Blanks that would stand before the next line.
+            _ if rest.trim_ascii().is_empty() => self.file.set_len(self.length),
             // Only its line end is missing, as people's editors leave it.
             Ok(entry) => self.complete(entry, rest.len()),
             Err(reason) if !is_cut_off(rest) => {
@@ -494,6 +490,18 @@ mod tests {
             );
             assert_eq!((journal.entries().len(), fs::read(&path).ok()), (1, left));
         }
+    }
+
+    #[test]
+    fn blanks_at_the_end_are_no_line_of_another_program() {
+        let (_folder, path) = place();
+        fs::write(&path, "{\"text\":\"a\",\"label\":\"x\"}\n  ").expect("written");
+        let mut journal = Journal::open(&path).expect("a journal");
+        journal
+            .append(entry("b", Some("y"), Outcome::Answer))
+            .expect("written");
+        drop(journal);
+        assert_eq!(Journal::open(&path).expect("whole").entries().len(), 2);
     }
 
     #[test]

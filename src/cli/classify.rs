@@ -90,7 +90,7 @@ fn say_if_many(examples: usize, tune: &Tune, context: &Context) {
     if *tune == Tune::Auto && examples > fewshot::tune::FEW {
         context.note(|| {
             let examples = output::count(examples, "example");
-            format!("{examples}: the encoder is not tuned on that many unless --tune N says so; they are embedded")
+            format!("{examples}: the encoder is used as it is, and reads them first, which takes a while; --tune N tunes it all the same")
         });
     }
 }

@@ -20,7 +20,7 @@ use super::{classify, output, predict};
 /// With --tune off the test texts are learned from without their labels, as `fewshot classify` does with
 /// the texts that it is given, unless --inductive is there.
 ///
-/// Every figure comes with a 95 % bootstrap interval over the test texts, Wilson's where the accuracy is 0 or 100 %.
+/// Every figure comes with a 95 % bootstrap interval over the test texts, an accuracy of 0 or 100 % with Wilson's.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   fewshot evaluate --examples datasets/tickets/few.jsonl --test datasets/tickets/test.jsonl
@@ -61,7 +61,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let texts = first_texts(test.examples().iter().map(|e| e.text.clone()));
         unlabelled::learn(&mut classifier, &texts, context)?;
     }
-    say_if_seen(classifier.examples(), &test, "");
+    say_if_seen(classifier.examples(), &test, |seen| {
+        format!("{seen} are among the examples: the figures are too high for new texts")
+    });
     let report = evaluate(&classifier, &test, context)?;
     if args.json {
         return output::print_json(&document(&classifier, &report, context)?);
@@ -70,7 +72,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 /// A test on texts that were learned from tells nothing.
-pub fn say_if_seen(examples: &[Example], test: &Dataset, what: &str) {
+pub fn say_if_seen(examples: &[Example], test: &Dataset, say: impl FnOnce(String) -> String) {
     let known: HashSet<&str> = examples.iter().map(|example| example.text.trim()).collect();
     let texts = test.examples();
     let seen = texts
@@ -79,9 +81,7 @@ pub fn say_if_seen(examples: &[Example], test: &Dataset, what: &str) {
         .count();
     if seen > 0 {
         let all = output::count(texts.len(), "test text");
-        output::warning(&format!(
-            "{what}{seen} of {all} are among the examples: the figures are too high for new texts"
-        ));
+        output::warning(&say(format!("{seen} of {all}")));
     }
 }
 

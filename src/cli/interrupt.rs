@@ -1,5 +1,6 @@
 //! Ctrl-C: at once where nothing is being written, else at the next whole line.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::failure::{Failure, INTERRUPTED};
@@ -13,8 +14,8 @@ pub fn install() -> Result<(), Failure> {
         let again = ASKED.swap(true, Ordering::SeqCst);
         if again || WRITING.load(Ordering::SeqCst) == 0 {
             if !again {
-                // On a line of its own, behind a progress bar.
-                eprintln!("\nerror: interrupted");
+                // On a line of its own, behind a progress bar; nobody may read it any more.
+                let _ = std::io::stderr().write_all(b"\nerror: interrupted\n");
             }
             std::process::exit(i32::from(INTERRUPTED));
         }

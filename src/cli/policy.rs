@@ -96,9 +96,9 @@ fn train(args: &Train, context: &Context) -> Result<(), Failure> {
         ..defaults
     };
     let files = files(args)?;
-    for set in &files {
-        stream::refuse_input(&set.all(), &args.output, "--output")?;
-    }
+    let sets = files.iter().flat_map(SetFiles::all);
+    let read: Vec<PathBuf> = sets.chain(args.reading.start_file()).collect();
+    stream::refuse_input(&read, &args.output, "--output")?;
     let tasks = args.reading.tasks(&files, false, context)?.tasks;
     // As it was typed, not where it lies on this machine.
     let encoder = context.common.model.as_deref().unwrap_or(DEFAULT_MODEL);

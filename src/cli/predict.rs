@@ -40,13 +40,23 @@ pub struct Args {
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let names = args.fields.names();
-    stream::check(&args.stream, &names, &[])?;
+    let own = std::fs::read_dir(&args.classifier)
+        .into_iter()
+        .flatten()
+        .flatten();
+    let own: Vec<PathBuf> = own.map(|entry| entry.path()).collect();
+    let own: Vec<(&str, &Path)> = own
+        .iter()
+        .map(|path| ("a file of the classifier", path.as_path()))
+        .collect();
+    stream::check(&args.stream, &names, &own)?;
     check_names(&names)?;
     let classifier = load(&args.classifier, context)?;
     label_texts(&classifier, &args.stream, &names, context)
 }
 
-/// What an answer holds; fields of these names in the input are replaced.
+/// What an answer may hold; fields of these names in the input are left out, so that what an earlier answer said
+/// is not taken for this one's.
 const RESULTS: [&str; 5] = [
     "label",
     "probability",
@@ -123,11 +133,24 @@ pub fn label_texts(
     if args.is_dialogue() {
         return labeller.ask(context);
     }
-    let (mut blank, mut replaced) = (0, BTreeSet::<&str>::new());
-    let result = stream::run(args, names, context, |records| {
+    let (mut blank, mut replaced) = (0, BTreeSet::new());
+    let labels = classifier.labels().names().iter();
+    // As a CSV has them.
+    let columns = labels.map(|label| format!("probabilities.{label}"));
+    let results: Vec<String> = RESULTS
+        .map(str::to_owned)
+        .into_iter()
+        .chain(columns)
+        .collect();
+    let result = stream::run(args, names, context, |mut records| {
         blank += records.iter().filter(|record| is_blank(record)).count();
-        let own = records.iter().flat_map(|record| record.fields.keys());
-        replaced.extend(own.filter_map(|name| RESULTS.into_iter().find(|result| *result == name)));
+        for fields in records.iter_mut().map(|record| &mut record.fields) {
+            replaced.extend(
+                results
+                    .iter()
+                    .filter(|name| fields.shift_remove(*name).is_some()),
+            );
+        }
         labeller.rows(records, names)
     });
     for name in replaced {

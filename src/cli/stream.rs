@@ -10,6 +10,7 @@ use fewshot::data::{
     DataError, FieldNames, InputFormat, Record, RecordWriter, Records, Source, WriteOptions,
 };
 use fewshot::encoder::Note;
+use same_file::Handle;
 use serde_json::{Map, Value};
 
 use super::context::Context;
@@ -59,10 +60,25 @@ pub fn check(args: &Stream, names: &FieldNames, others: &[(&str, &Path)]) -> Res
     };
     check_format(output, args)?;
     refuse_same_file("the input", input, output, "--output")?;
+    refuse_standard_input(input, output)?;
     for (what, other) in others {
         refuse_same_file(what, other, output, "--output")?;
     }
     check_output(output, "--output")
+}
+
+/// `- < texts.txt --output texts.txt` would read its own answers, without end.
+fn refuse_standard_input(input: &Path, output: &Path) -> Result<(), Failure> {
+    if input != Path::new("-") || !output.is_file() {
+        return Ok(());
+    }
+    match (Handle::stdin(), Handle::from_path(output)) {
+        (Ok(input), Ok(output_file)) if input == output_file => Err(Failure::usage(
+            &format!("--output {} is the input itself", output.display()),
+            "choose another --output",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a name that promises another format than the one that is written.
@@ -81,9 +97,9 @@ fn check_format(output: &Path, args: &Stream) -> Result<(), Failure> {
     ))
 }
 
-/// Refuses an output of `option` that is one of the files of a set, which are read.
+/// Refuses an output of `option` that is one of the files that are read.
 pub fn refuse_input(inputs: &[PathBuf], output: &Path, option: &str) -> Result<(), Failure> {
-    let what = "a file of the labelled texts";
+    let what = "a file that is read";
     inputs
         .iter()
         .try_for_each(|input| refuse_same_file(what, input, output, option))
@@ -116,10 +132,19 @@ pub fn check_output(output: &Path, option: &str) -> Result<(), Failure> {
             path: output.to_owned(),
         }
         .into()),
-        // Devices and pipes are not replaced but written to.
+        // Devices and pipes may wait for their other end.
         _ if output.exists() && !output.is_file() => Ok(()),
+        _ if output.is_file() => check_opens(output),
         _ => check_writable(folder.unwrap_or(Path::new(".")), output),
     }
+}
+
+/// A file that is there may be written to where no other can be made.
+fn check_opens(output: &Path) -> Result<(), Failure> {
+    let opened = std::fs::OpenOptions::new().append(true).open(output);
+    opened
+        .map(drop)
+        .map_err(|error| Failure::from(DataError::writing(output, error)))
 }
 
 /// Refuses an output in a folder where no file can be made.
@@ -134,7 +159,7 @@ pub fn run(
     args: &Stream,
     names: &FieldNames,
     context: &Context,
-    work: impl FnMut(Vec<Record>) -> Result<Rows, Failure>,
+    mut work: impl FnMut(Vec<Record>) -> Result<Rows, Failure>,
 ) -> Result<(), Failure> {
     let input = args.source().unwrap_or("-");
     let (source, mut progress) = Texts::open(input, context.common.quiet);
@@ -142,8 +167,17 @@ pub fn run(
     let mut writer = writer(args, names)?;
     let start = Instant::now();
     let _polite = Polite::new();
-    let mut tally = Tally::default();
-    let result = pump(records, &mut writer, &mut progress, &mut tally, names, work);
+    let (mut tally, mut begun) = (Tally::default(), false);
+    let result = pump(records, &mut writer, &mut progress, &mut tally, |chunk| {
+        if let Some(first) = chunk
+            .first()
+            .filter(|_| args.input_format.is_none() && !begun)
+        {
+            say_if_table(first, names);
+        }
+        begun = true;
+        work(chunk)
+    });
     progress.finish();
     writer
         .finish()?
@@ -197,7 +231,6 @@ fn pump(
     writer: &mut RecordWriter,
     progress: &mut Texts,
     tally: &mut Tally,
-    names: &FieldNames,
     mut work: impl FnMut(Vec<Record>) -> Result<Rows, Failure>,
 ) -> Result<(), Failure> {
     let to_terminal = std::io::stdout().is_terminal();
@@ -205,9 +238,6 @@ fn pump(
     loop {
         let (chunk, end) = next_chunk(&records, most);
         most = CHUNK.min(2 * most);
-        if let (Some(first), 0) = (chunk.first(), tally.texts) {
-            say_if_table(first, names);
-        }
         if !chunk.is_empty() {
             let texts = chunk.len();
             let rows = work(chunk)?;
@@ -236,7 +266,8 @@ fn pump(
 
 /// The header of a table that is read as lines of text, as standard input is.
 fn say_if_table(first: &Record, names: &FieldNames) {
-    let mut cells = first.text.split([',', ';', '\t']).map(str::trim);
+    let cells = first.text.split([',', ';', '|', '\t']);
+    let mut cells = cells.map(|cell| cell.trim().trim_matches('"'));
     let several = cells.clone().nth(1).is_some();
     if first.fields.is_empty() && several && cells.any(|cell| cell == names.text) {
         output::warning(
@@ -309,7 +340,9 @@ impl Tally {
 /// Opening the output would empty what is still to be read.
 fn refuse_same_file(what: &str, input: &Path, output: &Path, option: &str) -> Result<(), Failure> {
     // Also by a hard link. What cannot be opened says so when it is used.
-    if input.is_file() && same_file::is_same_file(input, output).unwrap_or(false) {
+    // Pipes and devices are never opened for it: that would wait for their other end.
+    let files = input.is_file() && output.is_file();
+    if files && same_file::is_same_file(input, output).unwrap_or(false) {
         let message = format!("{option} {} is {what} itself", output.display());
         let hint = format!("choose another {option}");
         return Err(Failure::usage(&message, &hint));

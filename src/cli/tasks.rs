@@ -7,6 +7,7 @@ use fewshot::data::{Dataset, Example, FieldNames, LabelSet};
 use fewshot::embedding_cache::CachedEncoder;
 use fewshot::encoder::{EncoderIdentity, LayerMix};
 use fewshot::prompt::label_names;
+use fewshot::start::StartFrom;
 
 use super::context::Context;
 use super::failure::Failure;
@@ -36,6 +37,14 @@ pub struct Tasks {
 }
 
 impl Reading {
+    /// The file of `--start`, if one is named.
+    pub fn start_file(&self) -> Option<PathBuf> {
+        match &self.begin.start {
+            StartFrom::File(path) => Some(path.clone()),
+            StartFrom::Auto | StartFrom::Off => None,
+        }
+    }
+
     /// Reads all sets before the encoder's work, so that nobody waits for a refusal; `informed`: with
     /// what the labels' names say.
     pub fn tasks(

@@ -78,21 +78,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 
 /// The folder goes into one that is there, or will be made.
 fn check_parent(output: &Path) -> Result<(), Failure> {
-    let parents = output.ancestors().skip(1);
-    let there = |parent: &&Path| parent.is_dir();
-    match parents
-        .map(|parent| {
-            if parent == Path::new("") {
-                Path::new(".")
-            } else {
-                parent
-            }
-        })
-        .find(there)
-    {
-        Some(parent) => stream::check_writable(parent, output),
-        None => Ok(()),
-    }
+    let here = Path::new(".");
+    let mut parents = output.ancestors().skip(1).chain([here]);
+    let there = parents.find(|parent| parent.is_dir());
+    stream::check_writable(there.unwrap_or(here), output)
 }
 
 fn is_same(a: &Path, b: &Path) -> bool {

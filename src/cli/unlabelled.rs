@@ -84,7 +84,7 @@ impl Unlabelled {
     ) -> Result<(), Failure> {
         if !learn(classifier, texts, context)? && self.unlabelled.is_some() {
             context.note(|| {
-                "--unlabelled changed nothing: it takes 50 texts, four examples a label, and a linear or mlp head".to_owned()
+                "--unlabelled changed nothing: it takes 50 texts, four examples a label, a linear head or an mlp that starts as one, and no --inductive".to_owned()
             });
         }
         Ok(())

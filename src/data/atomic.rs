@@ -65,9 +65,19 @@ fn buffered<T>(
 
 /// The file behind a symbolic link, also one that is not there yet; a rename would replace the link itself.
 fn link_target(path: &Path) -> PathBuf {
-    let named = || Some(folder_of(path).join(fs::read_link(path).ok()?));
-    let found = fs::canonicalize(path).ok().or_else(named);
-    found.unwrap_or_else(|| path.to_owned())
+    /// As the system follows them.
+    const MOST_LINKS: usize = 40;
+    if let Ok(found) = fs::canonicalize(path) {
+        return found;
+    }
+    let mut target = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&target) {
+            Ok(next) => target = folder_of(&target).join(next),
+            Err(_) => break,
+        }
+    }
+    target
 }
 
 /// The folder of `path`; a bare file name is in the current one.

@@ -196,8 +196,7 @@ fn take(cells: &mut Vec<(String, String)>, column: &str) -> String {
 }
 
 /// The output row of `record`: its text under its own field name, then `results`, then its other
-/// fields. A field with the name of a result, such as a label given in the input, is replaced, and so are the
-/// columns that a result with parts has in a CSV, such as `probabilities.spam`.
+/// fields. A field with the name of a result, such as a label given in the input, is replaced.
 #[must_use]
 pub fn output_row(
     record: Record,
@@ -209,13 +208,7 @@ pub fn output_row(
     for (name, value) in results {
         row.insert(name, value);
     }
-    let part_of_result = |name: &str| {
-        let whole = name.split_once('.').map(|(whole, _)| whole);
-        whole.is_some_and(|whole| row.get(whole).is_some_and(Value::is_object))
-    };
-    let others = record.fields.into_iter();
-    let others: Vec<_> = others.filter(|(name, _)| !part_of_result(name)).collect();
-    for (name, value) in others {
+    for (name, value) in record.fields {
         row.entry(name).or_insert(value);
     }
     row

@@ -457,8 +457,36 @@ fn lasting_name(files: &ModelFiles) -> String {
     }
 }
 
-/// Of the settings as they are understood, not of their files: a default that is spelt out is none
-/// of another encoder's.
+/// Everything in the settings that decides a vector, as it is understood: a default that is spelt out is none of
+/// another encoder's. Saved classifiers depend on these words.
+fn settings(config: &ModelConfig) -> String {
+    let ModelConfig {
+        transformer,
+        pooling,
+        normalise,
+        lowercase,
+        max_tokens,
+    } = config;
+    let config::TransformerConfig {
+        architecture,
+        width,
+        layers,
+        heads,
+        inner,
+        positions,
+        vocabulary,
+        token_types,
+        padding_id,
+        epsilon,
+        activation,
+        relative_buckets,
+    } = transformer;
+    format!(
+        "{architecture:?} {width} {layers} {heads} {inner} {positions} {vocabulary} {token_types} {padding_id} \
+         {epsilon} {activation:?} {relative_buckets}; {pooling:?} {normalise} {lowercase} {max_tokens} {MAX_TEXT_BYTES}"
+    )
+}
+
 fn settings_sha256(
     config: &ModelConfig,
     tokenizer: &std::path::Path,
@@ -468,7 +496,7 @@ fn settings_sha256(
         source,
     })?;
     let hash = Sha256::new()
-        .chain_update(format!("{config:?}\0{MAX_TEXT_BYTES}\0"))
+        .chain_update(settings(config) + "\0")
         .chain_update(read);
     Ok(hex(&hash.finalize()))
 }

@@ -274,7 +274,8 @@ impl HubError {
     fn network_hint(&self) -> Option<String> {
         Some(match self {
             Self::NotCached { id, .. } if !id.contains('/') => format!(
-                "name its owner too, such as sentence-transformers/{id}; `fewshot models` lists what is there"
+                "if it has an owner, name it: sentence-transformers/{id}; `fewshot models list` says what is there, \
+                 `fewshot models get {id}` fetches while online"
             ),
             Self::NotCached { id, .. } => format!(
                 "run `fewshot models get {id}` while online, or import a folder with `fewshot models import`"

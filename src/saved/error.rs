@@ -178,7 +178,7 @@ impl SaveError {
                 "leave out --model to use the encoder that it was trained with, or train it again"
             }
             Self::OtherSettings { .. } => {
-                "train it again: the examples that it learned from are in its examples.jsonl"
+                "train it again from its examples, or use the encoder as it was"
             }
             Self::NoName { .. } => "name a folder that is not there yet",
             Self::StorageFull { .. } => "free some space; nothing was replaced",

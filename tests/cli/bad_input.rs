@@ -312,6 +312,22 @@ fn a_wrong_prompt_is_told_in_one_line() {
     }
 }
 
+/// Looking whether it is one of the inputs waited for a reader.
+#[cfg(unix)]
+#[test]
+fn the_output_may_be_a_named_pipe() {
+    let folder = Folder::new();
+    let pipe = folder.path("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let reader = std::thread::spawn(move || std::fs::read_to_string(pipe).unwrap());
+    folder.run(&format!("{CLASSIFY} new.txt -o pipe")).ok();
+    assert_eq!(
+        reader.join().unwrap().lines().count(),
+        folder.read("new.txt").lines().count()
+    );
+}
+
 /// They held JSON lines all the same.
 #[test]
 fn an_output_named_after_another_format_is_refused() {
@@ -357,9 +373,13 @@ fn outputs_that_cannot_be_written() {
             .failed(1)
             .says(&[output]);
     }
-    for output in ["/proc/nope", "file/saved", "/proc/nope/saved"] {
+    for (output, said) in [
+        ("/proc/nope", "/proc/nope does not exist"),
+        ("file/saved", "cannot write file"),
+        ("/proc/nope/saved", "/proc/nope/saved does not exist"),
+    ] {
         let line = format!("train --head linear --examples few.jsonl -o {output}");
-        folder.run(&line).failed(1).says(&[output]);
+        folder.run(&line).failed(1).says(&[said]);
     }
     folder
         .run("embed --input new.txt -o file/v.npy")
@@ -391,16 +411,10 @@ fn no_file_that_is_read_is_emptied_by_the_output() {
     std::fs::hard_link(folder.path("few.jsonl"), folder.path("link.jsonl")).unwrap();
     let simulate = "simulate --pool few2.jsonl --strategies random --svg ./few2.jsonl";
     let outcome = folder.run(simulate).failed(2);
-    outcome.says(&[
-        "--svg ./few2.jsonl is a file of the labelled texts itself",
-        "hint:",
-    ]);
+    outcome.says(&["--svg ./few2.jsonl is a file that is read itself", "hint:"]);
     let train = "policy train --tasks few2.jsonl --overwrite --output few2.jsonl";
     let outcome = folder.run(train).failed(2);
-    outcome.says(&[
-        "--output few2.jsonl is a file of the labelled texts itself",
-        "hint:",
-    ]);
+    outcome.says(&["--output few2.jsonl is a file that is read itself", "hint:"]);
     assert_eq!(folder.read("few2.jsonl"), folder.read("few.jsonl"));
     for (options, file, what) in [
         (

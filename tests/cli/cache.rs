@@ -27,7 +27,7 @@ fn figures(outcome: &Outcome) -> Value {
 /// Nothing is said but that the test texts are those of the training.
 fn nothing_else(outcome: Outcome) -> Outcome {
     assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:#?}");
-    outcome.says(&["test texts are among the examples"])
+    outcome.says(&["test texts are among the training texts"])
 }
 
 fn listing(folder: &Folder) -> Value {

@@ -156,7 +156,7 @@ fn no_start_takes_the_place_of_a_file_unasked() {
     folder
         .run(&format!("{line} few.jsonl --overwrite"))
         .failed(2)
-        .says(&["few.jsonl is a file of the labelled texts itself", "hint: "]);
+        .says(&["few.jsonl is a file that is read itself", "hint: "]);
     folder
         .run(&format!("{line} nowhere/start.safetensors"))
         .failed(1)

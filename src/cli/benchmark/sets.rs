@@ -83,18 +83,22 @@ impl Set {
 
     /// Says which rows are missing, and why, and what makes the others wrong.
     fn warn(&self) {
-        let unknown = self.test.labels().names().iter();
-        for label in unknown.filter(|label| self.train.labels().class(label).is_none()) {
+        let (known, labels) = (self.train.labels(), self.test.labels().names().iter());
+        let unknown: Vec<String> = labels
+            .filter(|label| known.class(label).is_none())
+            .map(|label| format!("`{label}`"))
+            .collect();
+        if !unknown.is_empty() {
             output::warning(&format!(
-                "{}: the test texts have label `{label}`, which no training text has: they count as errors",
-                self.name
+                "{}: no training text has the test texts' {}: they count as errors",
+                self.name,
+                unknown.join(", ")
             ));
         }
-        say_if_seen(
-            self.train.examples(),
-            &self.test,
-            &format!("{}: ", self.name),
-        );
+        let (name, examples) = (&self.name, self.train.examples());
+        say_if_seen(examples, &self.test, |seen| {
+            format!("{name}: {seen} are among the training texts, which examples are drawn from")
+        });
         for &shots in &self.left_out {
             if let Err(reason) = self.train.draw(shots, 0) {
                 output::warning(&format!(

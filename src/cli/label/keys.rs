@@ -20,17 +20,19 @@ pub enum Wish {
     Unknown(String),
 }
 
-/// Letter, sign and name of each command. A label of that one character has the letter for itself, and the sign
-/// remains: to a person with the classes `y` and `n`, `n` is no command.
-const COMMANDS: [(char, char, &str); 7] = [
-    ('s', '-', "skip"),
-    ('d', '~', "don't know"),
-    ('u', '<', "undo"),
-    ('n', '+', "new class"),
-    ('m', '>', "more"),
-    ('q', '.', "quit"),
-    ('h', '?', "help"),
+/// Letter, sign, name and meaning of each command. A label of that one character has the letter for itself, and the
+/// sign takes its place: to a person with the classes `y` and `n`, `n` is no command.
+const COMMANDS: [(char, char, &str, Wish); 7] = [
+    ('s', '-', "skip", Wish::Skip),
+    ('d', '~', "don't know", Wish::Unsure),
+    ('u', '<', "undo", Wish::Undo),
+    ('n', '+', "new class", Wish::NewClass),
+    ('m', '>', "more", Wish::More),
+    ('q', '.', "quit", Wish::Quit),
+    ('h', '?', "help", Wish::Help),
 ];
+/// Signs that always count.
+const ALWAYS: [char; 2] = ['+', '?'];
 /// Keys of labels, in order: digits, then the letters that do nothing else.
 const LABEL_KEYS: &str = "123456789abcefgijkloprtvwxyz";
 
@@ -50,33 +52,29 @@ fn own_key(label: &str) -> Option<char> {
     key.filter(|_| chars.next().is_none())
 }
 
-/// How a command is shown, by the key that it has beside these labels: `s)kip`, or `-) skip`.
+/// How a command is shown, by the key that it has beside these labels: `s)kip`, or `-) skip`; empty if labels have
+/// both.
 pub fn shown(letter: char, labels: &[String]) -> String {
-    let (_, sign, name) = COMMANDS
-        .into_iter()
-        .find(|(known, ..)| *known == letter)
-        .expect("a letter of the table");
-    match of(labels).contains(&Some(letter)) {
-        true => format!("{sign}) {name}"),
-        false => name.replacen(letter, &format!("{letter})"), 1),
+    let taken = |key| of(labels).contains(&Some(key));
+    let command = COMMANDS.iter().find(|(known, ..)| *known == letter);
+    match command {
+        Some((_, _, name, _)) if !taken(letter) => name.replacen(letter, &format!("{letter})"), 1),
+        Some((_, sign, name, _)) if !taken(*sign) => format!("{sign}) {name}"),
+        _ => String::new(),
     }
 }
 
 /// What a single key means.
 pub fn pressed(key: char, labels: &[String]) -> Wish {
-    if let Some(label) = of(labels).iter().position(|known| *known == Some(key)) {
+    let keys = of(labels);
+    if let Some(label) = keys.iter().position(|known| *known == Some(key)) {
         return Wish::Label(label);
     }
-    match key {
-        's' | '-' => Wish::Skip,
-        'd' | '~' => Wish::Unsure,
-        'u' | '<' => Wish::Undo,
-        'n' | '+' => Wish::NewClass,
-        'm' | '>' => Wish::More,
-        'h' | '?' => Wish::Help,
-        'q' | '.' => Wish::Quit,
-        _ => Wish::Unknown(key.to_string()),
-    }
+    let means = |(letter, sign, ..): &&(char, char, &str, Wish)| {
+        key == *letter || key == *sign && (ALWAYS.contains(sign) || keys.contains(&Some(*letter)))
+    };
+    let command = COMMANDS.iter().find(means);
+    command.map_or_else(|| Wish::Unknown(key.to_string()), |(.., wish)| wish.clone())
 }
 
 /// What a line means: a key, a label's name or the only beginning of one, or `+ name`.
@@ -116,7 +114,9 @@ mod tests {
 
     #[test]
     fn no_label_is_given_the_key_of_a_command() {
-        let keys = COMMANDS.iter().flat_map(|(letter, sign, _)| [letter, sign]);
+        let keys = COMMANDS
+            .iter()
+            .flat_map(|(letter, sign, ..)| [letter, sign]);
         assert!(keys.into_iter().all(|key| !LABEL_KEYS.contains(*key)));
         let labels = ["good", "bad"].map(str::to_owned);
         assert_eq!(shown('s', &labels), "s)kip");
@@ -138,9 +138,13 @@ mod tests {
             (shown('n', &labels), shown('q', &labels)),
             ("+) new class".to_owned(), ".) quit".to_owned())
         );
-        for (letter, sign, _) in COMMANDS {
-            assert_eq!(pressed(letter, &[]), pressed(sign, &[]), "{letter}");
-        }
+        // A sign counts where its letter does not: a stray one must not end the session.
+        assert_eq!(typed("-", &labels), Wish::Unknown("-".to_owned()));
+        let both = ["n", "+"].map(str::to_owned);
+        assert_eq!(
+            (shown('n', &both), typed("+", &both)),
+            (String::new(), Wish::Label(1))
+        );
     }
 
     /// `1` meant the first label where keys were read and the label 1 where lines were.

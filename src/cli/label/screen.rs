@@ -33,7 +33,8 @@ pub fn question(session: &Session, question: &Question, whole: bool) -> Result<(
     out += &format!("{}\n", choices(session, question, width));
     let commands = "sdunmqh".chars().filter(|&letter| cut || letter != 'm');
     let commands = commands.map(|letter| keys::shown(letter, session.classes()));
-    wrapped(&mut out, &commands.collect::<Vec<_>>().join(" "), width);
+    let commands: Vec<String> = commands.filter(|shown| !shown.is_empty()).collect();
+    wrapped(&mut out, &commands.join(" "), width);
     output::print(out.as_bytes())
 }
 

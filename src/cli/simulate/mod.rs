@@ -99,9 +99,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     let files = files(args)?;
     if let Some(path) = &args.svg {
-        for set in &files {
-            stream::refuse_input(&set.all(), path, "--svg")?;
-        }
+        let sets = files.iter().flat_map(SetFiles::all);
+        let others = args
+            .policy
+            .clone()
+            .into_iter()
+            .chain(args.reading.start_file());
+        stream::refuse_input(&sets.chain(others).collect::<Vec<_>>(), path, "--svg")?;
     }
     let read = args.reading.tasks(&files, args.label_names, context)?;
     read.tasks.iter().for_each(|task| say_if_short(task, args));

@@ -4,6 +4,8 @@
 //! quotation silently to the end of the file, has no limit for the length of a record, and miscounts
 //! lines that end in `\r\n`. What it makes of a record otherwise is followed, and tested against.
 
+use std::collections::VecDeque;
+
 use serde_json::Value;
 
 use super::super::error::{DataError, Place};
@@ -14,6 +16,8 @@ pub(super) struct Separated {
     lines: Lines,
     delimiter: char,
     header: Option<Header>,
+    /// Rows that were read and are next.
+    ready: VecDeque<(Vec<String>, Place)>,
 }
 
 struct Header {
@@ -28,6 +32,7 @@ impl Separated {
             lines,
             delimiter,
             header: None,
+            ready: VecDeque::new(),
         }
     }
 
@@ -69,17 +74,34 @@ impl Separated {
         Ok(None)
     }
 
-    /// The fields of the next row that is not blank, and where it starts. Spreadsheets leave rows of nothing but
-    /// separators below a table.
+    /// The fields of the next row that is not an empty line, and where it starts. Rows of nothing but separators at
+    /// the end, which spreadsheets leave below a table, are none.
     fn cells(&mut self, max_bytes: usize) -> Result<Option<(Vec<String>, Place)>, DataError> {
+        if self.ready.is_empty() {
+            self.ready = self.up_to_content(max_bytes)?;
+        }
+        Ok(self.ready.pop_front())
+    }
+
+    /// The next row with something in it, behind the rows of nothing but separators that stand before it; nothing at
+    /// the end.
+    fn up_to_content(
+        &mut self,
+        max_bytes: usize,
+    ) -> Result<VecDeque<(Vec<String>, Place)>, DataError> {
+        let mut rows = VecDeque::new();
         while let Some((row, at)) = self.row(max_bytes)? {
+            if without_end(&row).is_empty() {
+                continue;
+            }
             let cells = split(without_end(&row), self.delimiter);
-            let blank = cells.iter().all(|cell| cell.trim().is_empty());
-            if !(without_end(&row).is_empty() || (blank && cells.len() > 1)) {
-                return Ok(Some((cells, at)));
+            let blank = cells.len() > 1 && cells.iter().all(|cell| cell.trim().is_empty());
+            rows.push_back((cells, at));
+            if !blank {
+                return Ok(rows);
             }
         }
-        Ok(None)
+        Ok(VecDeque::new())
     }
 
     /// The lines up to one that ends outside a quotation.
