@@ -312,6 +312,37 @@ fn a_wrong_prompt_is_told_in_one_line() {
     }
 }
 
+/// A saved classifier's own files, a policy, and what stands at standard input.
+#[test]
+fn no_output_takes_the_place_of_what_is_read() {
+    let folder = Folder::new();
+    folder
+        .run("train --head linear --examples few.jsonl -o saved")
+        .ok();
+    folder
+        .run("predict --classifier saved new.txt -o saved/examples.jsonl")
+        .failed(2)
+        .says(&[
+            "saved/examples.jsonl is a file of the classifier itself",
+            "hint: ",
+        ]);
+    let policy = folder.run("policy show --json").ok().stdout;
+    folder.write("policy.svg", &policy);
+    folder
+        .run("simulate --pool few.jsonl --policy policy.svg --svg policy.svg")
+        .failed(2)
+        .says(&["--svg policy.svg is a file that is read itself", "hint: "]);
+    assert_eq!(folder.read("policy.svg"), policy);
+    let texts = folder.read("new.txt");
+    let mut command = folder.command(&format!("{CLASSIFY} - -o new.txt"));
+    let input = std::fs::File::open(folder.path("new.txt")).unwrap();
+    let refused = command.stdin(input).output().unwrap();
+    assert_eq!(
+        (refused.status.code(), folder.read("new.txt")),
+        (Some(2), texts)
+    );
+}
+
 /// Looking whether it is one of the inputs waited for a reader.
 #[cfg(unix)]
 #[test]

@@ -270,6 +270,31 @@ fn a_labelled_table_can_be_labelled_again() {
         ]);
 }
 
+/// What the first run was unsure of, the second was said to be unsure of too.
+#[test]
+fn what_an_earlier_answer_said_is_left_out() {
+    let folder = Folder::new();
+    folder
+        .run(&format!("{LINEAR} new.txt --threshold 1 -o once.jsonl"))
+        .ok();
+    let outcome = folder.run(&format!("{LINEAR} once.jsonl")).ok();
+    assert!(
+        outcome
+            .rows()
+            .iter()
+            .all(|row| !row.contains_key("abstained")),
+        "{outcome:#?}"
+    );
+    outcome.says(&["note: the field `abstained` of the texts is left out"]);
+    // Other columns stay, whatever they begin with.
+    folder.write("own.csv", "text,probabilities.old,id\nthe dog,7,1\n");
+    let rows = folder.run(&format!("{LINEAR} own.csv")).ok().rows();
+    assert_eq!(
+        (&rows[0]["probabilities.old"], &rows[0]["id"]),
+        (&json!("7"), &json!("1"))
+    );
+}
+
 #[test]
 fn fields_can_have_other_names() {
     let folder = Folder::new();
