@@ -85,6 +85,15 @@ pub enum StartFrom {
 }
 
 impl StartFrom {
+    /// The file that is read, if one is named.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Auto | Self::Off => None,
+        }
+    }
+
     /// The start for an encoder, if there is one.
     ///
     /// # Errors

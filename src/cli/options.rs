@@ -249,10 +249,7 @@ pub struct Start {
 impl Start {
     /// The file that is read, if one is named.
     pub fn file(&self) -> Option<&Path> {
-        match &self.encoder {
-            StartFrom::File(path) => Some(path),
-            StartFrom::Auto | StartFrom::Off => None,
-        }
+        self.encoder.file()
     }
 }
 

@@ -1,13 +1,12 @@
 //! Labelled sets as tasks for the agent: read, checked, embedded.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fewshot::active::{Labelled, Task};
 use fewshot::data::{Dataset, Example, FieldNames, LabelSet};
 use fewshot::embedding_cache::CachedEncoder;
 use fewshot::encoder::{EncoderIdentity, LayerMix};
 use fewshot::prompt::label_names;
-use fewshot::start::StartFrom;
 
 use super::context::Context;
 use super::failure::Failure;
@@ -39,10 +38,7 @@ pub struct Tasks {
 impl Reading {
     /// The file of `--start`, if one is named.
     pub fn start_file(&self) -> Option<PathBuf> {
-        match &self.begin.start {
-            StartFrom::File(path) => Some(path.clone()),
-            StartFrom::Auto | StartFrom::Off => None,
-        }
+        self.begin.start.file().map(Path::to_owned)
     }
 
     /// Reads all sets before the encoder's work, so that nobody waits for a refusal; `informed`: with
