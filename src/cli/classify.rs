@@ -51,17 +51,21 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 /// Every file that is read beside the input, and what it is.
 fn read_files(args: &Args) -> Vec<(&str, &Path)> {
     let lists: [(&str, &[PathBuf]); 3] = [
-        ("the examples", &args.examples.examples),
-        ("the descriptions", &args.examples.prompt),
+        ("a file of examples", &args.examples.examples),
+        ("a file of descriptions", &args.examples.prompt),
         (
-            "the texts of --unlabelled",
+            "the file of --unlabelled",
             args.unlabelled.unlabelled.as_slice(),
         ),
     ];
     let named = lists
         .into_iter()
         .flat_map(|(what, paths)| paths.iter().map(move |path| (what, path.as_path())));
-    let start = args.fit.start.file().map(|path| ("the start", path));
+    let start = args
+        .fit
+        .start
+        .file()
+        .map(|path| ("the file of --start", path));
     named.chain(start).collect()
 }
 

@@ -60,25 +60,10 @@ pub fn check(args: &Stream, names: &FieldNames, others: &[(&str, &Path)]) -> Res
     };
     check_format(output, args)?;
     refuse_same_file("the input", input, output, "--output")?;
-    refuse_standard_input(input, output)?;
     for (what, other) in others {
         refuse_same_file(what, other, output, "--output")?;
     }
     check_output(output, "--output")
-}
-
-/// `- < texts.txt --output texts.txt` would read its own answers, without end.
-fn refuse_standard_input(input: &Path, output: &Path) -> Result<(), Failure> {
-    if input != Path::new("-") || !output.is_file() {
-        return Ok(());
-    }
-    match (Handle::stdin(), Handle::from_path(output)) {
-        (Ok(input), Ok(output_file)) if input == output_file => Err(Failure::usage(
-            &format!("--output {} is the input itself", output.display()),
-            "choose another --output",
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// Refuses a name that promises another format than the one that is written.
@@ -340,12 +325,22 @@ impl Tally {
 /// Opening the output would empty what is still to be read.
 fn refuse_same_file(what: &str, input: &Path, output: &Path, option: &str) -> Result<(), Failure> {
     // Also by a hard link. What cannot be opened says so when it is used.
-    // Pipes and devices are never opened for it: that would wait for their other end.
-    let files = input.is_file() && output.is_file();
-    if files && same_file::is_same_file(input, output).unwrap_or(false) {
+    if is_same_file(input, output) {
         let message = format!("{option} {} is {what} itself", output.display());
         let hint = format!("choose another {option}");
         return Err(Failure::usage(&message, &hint));
     }
     Ok(())
+}
+
+/// Whether they are one file, by whatever name; `-` is standard input. What cannot be opened says so when it is used.
+fn is_same_file(input: &Path, output: &Path) -> bool {
+    let input = match input == Path::new("-") {
+        true => Handle::stdin(),
+        // Pipes and devices are never opened for it: that would wait for their other end.
+        false if input.is_file() && output.is_file() => Handle::from_path(input),
+        false => return false,
+    };
+    let output = || output.is_file().then(|| Handle::from_path(output));
+    matches!((input, output()), (Ok(input), Some(Ok(output))) if input == output)
 }

@@ -47,7 +47,11 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let (output, overwrite) = match (&args.output, &args.from) {
         (Some(output), from) => {
-            if args.no_examples && from.as_ref().is_some_and(|from| is_same(from, output)) {
+            if args.no_examples
+                && from
+                    .as_ref()
+                    .is_some_and(|from| same_file::is_same_file(from, output).unwrap_or(false))
+            {
                 return Err(examples_lost());
             }
             (output, args.overwrite)
@@ -82,10 +86,6 @@ fn check_parent(output: &Path) -> Result<(), Failure> {
     let mut parents = output.ancestors().skip(1).chain([here]);
     let there = parents.find(|parent| parent.is_dir());
     stream::check_writable(there.unwrap_or(here), output)
-}
-
-fn is_same(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Replacing a classifier without its examples would lose what a person labelled.

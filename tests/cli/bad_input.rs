@@ -451,11 +451,11 @@ fn no_file_that_is_read_is_emptied_by_the_output() {
         (
             "--unlabelled pool.txt",
             "pool.txt",
-            "the texts of --unlabelled itself",
+            "the file of --unlabelled itself",
         ),
-        ("--prompt p.toml", "p.toml", "the descriptions itself"),
-        ("--start pool.txt", "pool.txt", "the start itself"),
-        ("", "link.jsonl", "the examples itself"),
+        ("--prompt p.toml", "p.toml", "a file of descriptions itself"),
+        ("--start pool.txt", "pool.txt", "the file of --start itself"),
+        ("", "link.jsonl", "a file of examples itself"),
     ] {
         let before = folder.read(file);
         folder
