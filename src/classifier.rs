@@ -13,7 +13,7 @@ use crate::encoder::{
 };
 use crate::head::{HeadKind, HeadOptions};
 use crate::known::Known;
-use crate::lesson::{Embedded, Lesson};
+use crate::lesson::{Beginning, Embedded, Lesson};
 use crate::matrix::Matrix;
 use crate::softmax::argmax;
 use crate::start::StartFrom;
@@ -165,38 +165,43 @@ impl FewShotClassifier {
         options.head.validate()?;
         let mut clock = Clock::new();
         let lesson = Lesson::new(&candidates[0], dataset, options);
-        let (encoder, untuned) = lesson.best_of(candidates)?;
+        let Beginning {
+            encoder,
+            embedded: untuned,
+            remaining,
+        } = lesson.best_of(candidates)?;
         let started = seen == Seen::Nothing && encoder.tuned().is_some();
         let suspects = match seen {
             Seen::Nothing => suspects_of(dataset, &untuned.examples),
             Seen::Examples => Vec::new(),
         };
         clock.lap(|timing| &mut timing.encode);
-        let (encoder, embedded, vectors, seen) =
-            match options
+        let remaining = started.then_some(remaining);
+        let tuning =
+            options
                 .tune
-                .options(&encoder, &lesson.layers, dataset, options.seed)
-            {
-                Some(tuning) => {
-                    let held_out = held_out(&lesson, &untuned, seen)?;
-                    clock.lap(|timing| &mut timing.head);
-                    let texts = lesson.texts();
-                    let encoder = encoder.tune(&texts, &lesson.classes(), &tuning, watch)?;
-                    clock.lap(|timing| &mut timing.tune);
-                    let embedded = lesson.embed(&encoder)?;
-                    clock.lap(|timing| &mut timing.encode);
-                    let vectors = lesson.fit(&embedded)?.with_calibration(held_out);
-                    (Arc::new(encoder), embedded, vectors, Seen::Examples)
+                .options(&encoder, &lesson.layers, dataset, remaining, options.seed);
+        let (encoder, embedded, vectors, seen) = match tuning {
+            Some(tuning) => {
+                let held_out = held_out(&lesson, &untuned, seen)?;
+                clock.lap(|timing| &mut timing.head);
+                let texts = lesson.texts();
+                let encoder = encoder.tune(&texts, &lesson.classes(), &tuning, watch)?;
+                clock.lap(|timing| &mut timing.tune);
+                let embedded = lesson.embed(&encoder)?;
+                clock.lap(|timing| &mut timing.encode);
+                let vectors = lesson.fit(&embedded)?.with_calibration(held_out);
+                (Arc::new(encoder), embedded, vectors, Seen::Examples)
+            }
+            None => {
+                let mut vectors = lesson.fit(&untuned)?;
+                if seen == Seen::Examples {
+                    // The encoder knows the examples that its head would be judged by.
+                    vectors = vectors.with_calibration(held_out(&lesson, &untuned, seen)?);
                 }
-                None => {
-                    let mut vectors = lesson.fit(&untuned)?;
-                    if seen == Seen::Examples {
-                        // The encoder knows the examples that its head would be judged by.
-                        vectors = vectors.with_calibration(held_out(&lesson, &untuned, seen)?);
-                    }
-                    (encoder, untuned, vectors, seen)
-                }
-            };
+                (encoder, untuned, vectors, seen)
+            }
+        };
         clock.lap(|timing| &mut timing.head);
         Ok(Self {
             encoder,

@@ -44,6 +44,14 @@ pub fn loss([examples, names]: [&Matrix; 2], [classes, of_names]: [&[usize]; 2])
     errors.iter().sum::<f64>() / examples.rows() as f64
 }
 
+/// What is left to be learned with this loss, counted in classes: all `ways` of them if the loss is that of a
+/// guess, which gives each class the same share, and none without a loss.
+#[must_use]
+pub fn remaining(loss: f64, ways: usize) -> f64 {
+    let ways = ways as f64;
+    ways * loss / (1.0 - 1.0 / ways)
+}
+
 /// Ridge regression on the classes, one-hot less an even share.
 struct Ridge {
     /// Of the points' inner products and the penalty.
@@ -151,6 +159,24 @@ mod tests {
             };
             assert!(of(6.0) < 0.8 * of(0.0), "{rows} examples");
         }
+    }
+
+    /// All labels after a guess, hardly any where the classes lie apart.
+    #[test]
+    fn what_remains_to_be_learned_is_counted_in_classes() {
+        let mut source = Random::named(5, "leave one out");
+        for ways in [2, 6, 77] {
+            let of_guess = 1.0 - 1.0 / ways as f64;
+            assert!((remaining(of_guess, ways) - ways as f64).abs() < 1e-9);
+        }
+        let classes: Vec<usize> = (0..40).map(|at| at % 2).collect();
+        let mut vectors = random(40, 8, &mut source);
+        for (at, &class) in classes.iter().enumerate() {
+            vectors.row_mut(at)[class] += 9.0;
+        }
+        let names = Matrix::zeros(0, 8);
+        let left = remaining(loss([&vectors, &names], [&classes, &[]]), 2);
+        assert!(left < 0.5, "{left}");
     }
 
     #[test]

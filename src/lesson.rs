@@ -30,6 +30,14 @@ pub(crate) struct Embedded {
     pub notes: Vec<Note>,
 }
 
+/// The encoder that a fit begins with.
+pub(crate) struct Beginning {
+    pub encoder: Arc<Encoder>,
+    pub embedded: Embedded,
+    /// What it leaves to be learned, in classes ([`leave_one_out::remaining`]).
+    pub remaining: f64,
+}
+
 impl<'d> Lesson<'d> {
     pub fn new(encoder: &Encoder, dataset: &'d Dataset, options: &'d FitOptions) -> Self {
         let layers = options.layers.clone();
@@ -97,17 +105,21 @@ impl<'d> Lesson<'d> {
     }
 
     /// The encoder by which the examples, or some of many, are told apart best, and what it gives for all.
-    pub fn best_of(&self, encoders: &[Arc<Encoder>]) -> Result<(Arc<Encoder>, Embedded)> {
+    pub fn best_of(&self, encoders: &[Arc<Encoder>]) -> Result<Beginning> {
+        let places = leave_one_out::places(&self.dataset.classes());
         let (first, others) = encoders.split_first().expect("a fit has an encoder");
         if others.is_empty() {
-            return Ok((Arc::clone(first), self.embed(first)?));
+            let embedded = self.embed(first)?;
+            let some = embedded.examples.select(&places);
+            let loss = self.loss([&some, &embedded.names], &places);
+            return Ok(self.beginning(first, embedded, loss));
         }
-        let places = leave_one_out::places(&self.dataset.classes());
         let mut best = (first, self.embed_some(first, &places)?);
-        let mut lowest = self.loss(&best.1, &places);
+        let loss = |of: &Embedded| self.loss([&of.examples, &of.names], &places);
+        let mut lowest = loss(&best.1);
         for encoder in others {
             let embedded = self.embed_some(encoder, &places)?;
-            let loss = self.loss(&embedded, &places);
+            let loss = loss(&embedded);
             if loss < lowest {
                 (best, lowest) = ((encoder, embedded), loss);
             }
@@ -116,13 +128,22 @@ impl<'d> Lesson<'d> {
         if places.len() < self.dataset.examples().len() {
             embedded = self.embed(encoder)?;
         }
-        Ok((Arc::clone(encoder), embedded))
+        Ok(self.beginning(encoder, embedded, lowest))
     }
 
-    fn loss(&self, embedded: &Embedded, places: &[usize]) -> f64 {
+    fn beginning(&self, encoder: &Arc<Encoder>, embedded: Embedded, loss: f64) -> Beginning {
+        let ways = self.dataset.labels().len();
+        Beginning {
+            encoder: Arc::clone(encoder),
+            embedded,
+            remaining: leave_one_out::remaining(loss, ways),
+        }
+    }
+
+    /// Of the examples at `places`, whose vectors come first, and the names.
+    fn loss(&self, vectors: [&Matrix; 2], places: &[usize]) -> f64 {
         let all = self.dataset.classes();
         let classes: Vec<usize> = places.iter().map(|&at| all[at]).collect();
-        let vectors = [&embedded.examples, &embedded.names];
         leave_one_out::loss(vectors, [&classes, &self.name_classes()])
     }
 

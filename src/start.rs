@@ -326,32 +326,50 @@ mod tests {
         }
     }
 
+    /// A classifier of the task, from a start that learned to part the same texts by `classes`.
+    fn fitted(classes: &[usize], tune: Tune) -> FewShotClassifier {
+        let (encoder, dataset) = (tiny(), task());
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("start.safetensors");
+        let start = tuned(&encoder, classes);
+        start.save(&path, &encoder).expect("saved");
+        let options = FitOptions {
+            label_names: false,
+            tune,
+            start: StartFrom::File(path),
+            ..FitOptions::default()
+        };
+        FewShotClassifier::fit(encoder, &dataset, &options).expect("fitted")
+    }
+
     /// A start that knows the task is used; one that learned to part the same texts in another way is
     /// left out.
     #[test]
     fn a_start_is_used_if_it_helps() {
-        let (encoder, dataset) = (tiny(), task());
-        let options = FitOptions {
-            label_names: false,
-            tune: Tune::Off,
-            ..FitOptions::default()
-        };
-        let folder = tempfile::tempdir().expect("a folder");
-        let used = |classes: &[usize]| {
-            let path = folder.path().join("start.safetensors");
-            tuned(&encoder, classes)
-                .save(&path, &encoder)
-                .expect("saved");
-            let options = FitOptions {
-                start: StartFrom::File(path),
-                ..options.clone()
-            };
-            let classifier = FewShotClassifier::fit(Arc::clone(&encoder), &dataset, &options);
-            classifier.expect("fitted").tuned().is_some()
-        };
         let other: Vec<usize> = (0..16).map(|at| at / 2 % 2).collect();
-        assert!(used(&dataset.classes()));
-        assert!(!used(&other));
+        assert!(fitted(&task().classes(), Tune::Off).is_started());
+        assert!(!fitted(&other, Tune::Off).is_started());
+    }
+
+    /// Unless it is asked for.
+    #[test]
+    fn an_encoder_that_knows_the_task_is_not_tuned() {
+        let knows = task().classes();
+        let classifier = fitted(&knows, Tune::Auto);
+        assert!(classifier.is_started() && !classifier.is_tuned());
+        assert!(classifier.gains_from_texts());
+        let classifier = fitted(&knows, Tune::Layers(1));
+        assert!(classifier.is_started() && classifier.is_tuned());
+        let other: Vec<usize> = (0..16).map(|at| at / 2 % 2).collect();
+        assert!(fitted(&other, Tune::Auto).is_tuned());
+    }
+
+    /// With more examples, and without the file of the start.
+    #[test]
+    fn what_was_not_tuned_goes_on_so() {
+        let classifier = fitted(&task().classes(), Tune::Auto);
+        let continued = classifier.continued(&task(), &mut |_| ()).expect("fitted");
+        assert!(continued.is_started() && !continued.is_tuned());
     }
 
     #[test]

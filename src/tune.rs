@@ -14,7 +14,8 @@ use crate::encoder::{Encoder, LayerMix, TuneOptions};
 pub enum Tune {
     /// The encoder stays as it is.
     Off,
-    /// The upper half, if the examples are few.
+    /// The upper half, if the examples are few; not where an encoder that has learned from other tasks tells
+    /// them apart well enough as it is.
     Auto,
     /// So many layers, the highest that the layer mix uses and those below it, however many examples
     /// there are; at least 1.
@@ -23,6 +24,10 @@ pub enum Tune {
 
 /// Examples up to which [`Tune::Auto`] tunes.
 pub const FEW: usize = 1000;
+/// What an encoder that begins with a start must leave to be learned, in classes, for [`Tune::Auto`] to tune it
+/// ([`leave_one_out::remaining`](crate::leave_one_out::remaining)): where it leaves less it is pulled to what the
+/// examples have in common by chance (`docs/tuning.md`).
+const WORTH_TUNING: f64 = 1.2;
 /// Steps of an encoder that was tuned before, on other tasks or on some of the examples. More take back
 /// what it has learned there: on halves of the training parts of six sets (two draws) 10 steps from our own start
 /// are right on 73.3 %, 30 on 72.0 %, and 6 on 72.5 %.
@@ -30,19 +35,24 @@ const STEPS_AFTER_OTHERS: usize = 10;
 
 impl Tune {
     /// How the encoder is tuned for a support set whose vectors are those of `mix`, above which no
-    /// layer is tuned; none if it is not.
+    /// layer is tuned; none if it is not. `remaining` is what the encoder leaves to be learned, if it begins
+    /// with a start.
     #[must_use]
     pub fn options(
         self,
         encoder: &Encoder,
         mix: &LayerMix,
         dataset: &Dataset,
+        remaining: Option<f64>,
         seed: u64,
     ) -> Option<TuneOptions> {
         let examples = dataset.examples().len();
         let layers = match self {
             Self::Off => return None,
             Self::Auto if examples > FEW => return None,
+            Self::Auto if remaining.is_some_and(|remaining| remaining < WORTH_TUNING) => {
+                return None;
+            }
             Self::Auto => encoder.layers().div_ceil(2),
             Self::Layers(layers) => layers.min(encoder.layers()),
         };
@@ -101,5 +111,32 @@ impl TryFrom<String> for Tune {
 impl From<Tune> for String {
     fn from(tune: Tune) -> Self {
         tune.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Example;
+    use crate::hub::{HubOptions, resolve};
+
+    #[test]
+    fn what_a_start_leaves_to_be_learned_decides() {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny-mpnet");
+        let files = resolve(dir, &HubOptions::default()).expect("a model's folder");
+        let encoder = Encoder::load(&files).expect("a sound model");
+        let example = |text: &str| Example {
+            text: text.to_owned(),
+            label: text.to_owned(),
+        };
+        let (dataset, _) = Dataset::from_examples(vec![example("a"), example("b")]).expect("sound");
+        let mix = encoder.default_layers();
+        let tunes = |tune: Tune, remaining| {
+            let options = tune.options(&encoder, &mix, &dataset, remaining, 1);
+            options.is_some()
+        };
+        assert!(tunes(Tune::Auto, None));
+        assert!(tunes(Tune::Auto, Some(1.3)) && !tunes(Tune::Auto, Some(1.1)));
+        assert!(tunes(Tune::Layers(1), Some(0.0)) && !tunes(Tune::Off, Some(2.0)));
     }
 }

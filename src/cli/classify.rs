@@ -102,10 +102,10 @@ fn say_if_many(examples: usize, tune: &Tune, context: &Context) {
 pub fn report(classifier: &FewShotClassifier, examples: usize, context: &Context) {
     let timing = classifier.timing();
     context.verbose(|| {
-        let used = if classifier.is_started() {
-            "used"
-        } else {
-            "not used"
+        let used = match (classifier.is_started(), classifier.is_tuned()) {
+            (false, _) => "not used",
+            (true, false) => "used as it is",
+            (true, true) => "used, and tuned on",
         };
         format!("what the encoder learned from other tasks is {used}")
     });

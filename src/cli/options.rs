@@ -196,8 +196,8 @@ pub struct Fit {
     #[arg(long, value_name = "KIND")]
     pub head: Option<HeadKind>,
     /// Tune the encoder's top layers on the examples first: auto (the upper half, up to 1,000
-    /// examples), off, or a number of layers, counted down from the highest of --layers [default: auto;
-    /// off with --prompt alone]
+    /// examples, unless what it learned from other tasks tells them apart well enough), off, or a number of
+    /// layers, counted down from the highest of --layers [default: auto; off with --prompt alone]
     #[arg(long, value_name = "N|auto|off")]
     pub tune: Option<Tune>,
     /// Hidden layers whose vectors are averaged: last, all, 6-12, 3,6 [default: the upper half]
