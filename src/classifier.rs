@@ -110,6 +110,21 @@ pub(crate) enum Seen {
     Examples,
 }
 
+/// How far a fit has come with one of its parts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum FitProgress {
+    /// Examples and names are embedded; where there is a start to choose, some of them more than once.
+    Embedding {
+        /// Texts that are done.
+        done: usize,
+        /// Texts in all.
+        texts: usize,
+    },
+    /// The encoder is tuned.
+    Tuning(TuneProgress),
+}
+
 /// How long the parts of a fit took; zero for a loaded classifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FitTiming {
@@ -139,8 +154,7 @@ impl FewShotClassifier {
         Self::fit_watched(encoder, dataset, options, &mut |_| ())
     }
 
-    /// As [`FewShotClassifier::fit`]; `watch` is told how far the tuning has come, which is where the
-    /// time goes.
+    /// As [`FewShotClassifier::fit`]; `watch` is told how far it has come.
     ///
     /// # Errors
     /// As `fit`.
@@ -148,7 +162,7 @@ impl FewShotClassifier {
         encoder: Arc<Encoder>,
         dataset: &Dataset,
         options: &FitOptions,
-        watch: &mut dyn FnMut(TuneProgress),
+        watch: &mut dyn FnMut(FitProgress),
     ) -> Result<Self> {
         let candidates = options.start.candidates(&encoder)?;
         Self::fit_on(&candidates, dataset, options, Seen::Nothing, watch)
@@ -159,7 +173,7 @@ impl FewShotClassifier {
         dataset: &Dataset,
         options: &FitOptions,
         seen: Seen,
-        watch: &mut dyn FnMut(TuneProgress),
+        watch: &mut dyn FnMut(FitProgress),
     ) -> Result<Self> {
         dataset.check_trainable()?;
         options.head.validate()?;
@@ -169,7 +183,7 @@ impl FewShotClassifier {
             encoder,
             embedded: untuned,
             remaining,
-        } = lesson.best_of(candidates)?;
+        } = lesson.best_of(candidates, watch)?;
         let started = seen == Seen::Nothing && encoder.tuned().is_some();
         let suspects = match seen {
             Seen::Nothing => suspects_of(dataset, &untuned.examples),
@@ -186,9 +200,12 @@ impl FewShotClassifier {
                 let held_out = held_out(&lesson, &untuned, seen)?;
                 clock.lap(|timing| &mut timing.head);
                 let texts = lesson.texts();
-                let encoder = encoder.tune(&texts, &lesson.classes(), &tuning, watch)?;
+                let encoder =
+                    encoder.tune(&texts, &lesson.classes(), &tuning, &mut |progress| {
+                        watch(FitProgress::Tuning(progress));
+                    })?;
                 clock.lap(|timing| &mut timing.tune);
-                let embedded = lesson.embed(&encoder)?;
+                let embedded = lesson.embed(&encoder, watch)?;
                 clock.lap(|timing| &mut timing.encode);
                 let vectors = lesson.fit(&embedded)?.with_calibration(held_out);
                 (Arc::new(encoder), embedded, vectors, Seen::Examples)
@@ -226,11 +243,7 @@ impl FewShotClassifier {
     ///
     /// # Errors
     /// As [`FewShotClassifier::fit`].
-    pub fn continued(
-        &self,
-        dataset: &Dataset,
-        watch: &mut dyn FnMut(TuneProgress),
-    ) -> Result<Self> {
+    pub fn continued(&self, dataset: &Dataset, watch: &mut dyn FnMut(FitProgress)) -> Result<Self> {
         let encoder = Arc::clone(&self.encoder);
         Self::fit_on(&[encoder], dataset, &self.options, self.seen, watch)
     }

@@ -3,14 +3,20 @@
 use std::sync::Arc;
 
 use crate::Result;
-use crate::classifier::FitOptions;
+use crate::classifier::{FitOptions, FitProgress};
 use crate::data::{Dataset, Example};
-use crate::encoder::{Encoder, LayerMix, Note};
+use crate::encoder::{Encoded, Encoder, LayerMix, Note};
 use crate::head::{HeadError, HeadKind, HeadOptions};
 use crate::leave_one_out;
 use crate::matrix::Matrix;
 use crate::prompt::label_names;
 use crate::vectors::VectorClassifier;
+
+/// Told how far a fit has come.
+pub(crate) type Watch<'w> = dyn FnMut(FitProgress) + 'w;
+
+/// Texts that are embedded between two words on how far it has come.
+const CHUNK: usize = 256;
 
 /// Examples and names, and the options that say what is done with them.
 pub(crate) struct Lesson<'d> {
@@ -68,18 +74,23 @@ impl<'d> Lesson<'d> {
         self.names.iter().filter_map(class).collect()
     }
 
-    pub fn embed(&self, encoder: &Encoder) -> Result<Embedded> {
+    pub fn embed(&self, encoder: &Encoder, watch: &mut Watch) -> Result<Embedded> {
         let all: Vec<usize> = (0..self.dataset.examples().len()).collect();
-        self.embed_some(encoder, &all)
+        self.embed_some(encoder, &all, watch)
     }
 
     /// Examples at some places, and the names.
-    fn embed_some(&self, encoder: &Encoder, places: &[usize]) -> Result<Embedded> {
+    fn embed_some(
+        &self,
+        encoder: &Encoder,
+        places: &[usize],
+        watch: &mut Watch,
+    ) -> Result<Embedded> {
         let texts = self.texts();
         let (examples, names) = texts.split_at(self.dataset.examples().len());
         let examples = places.iter().map(|&at| examples[at]);
         let texts: Vec<&str> = examples.chain(names.iter().copied()).collect();
-        let mut encoded = encoder.encode(&texts, &self.layers)?;
+        let mut encoded = self.encode(encoder, &texts, watch)?;
         let names = encoded.vectors.split_off(places.len());
         encoded.notes.retain(|note| note.text < places.len());
         Ok(Embedded {
@@ -87,6 +98,24 @@ impl<'d> Lesson<'d> {
             names,
             notes: encoded.notes,
         })
+    }
+
+    fn encode(&self, encoder: &Encoder, texts: &[&str], watch: &mut Watch) -> Result<Encoded> {
+        let (mut vectors, mut notes) = (Matrix::zeros(0, encoder.width()), Vec::new());
+        for chunk in texts.chunks(CHUNK) {
+            let before = vectors.rows();
+            let encoded = encoder.encode(chunk, &self.layers)?;
+            vectors.extend(&encoded.vectors);
+            notes.extend(encoded.notes.into_iter().map(|note| Note {
+                text: before + note.text,
+                ..note
+            }));
+            watch(FitProgress::Embedding {
+                done: vectors.rows(),
+                texts: texts.len(),
+            });
+        }
+        Ok(Encoded { vectors, notes })
     }
 
     /// Fits a head with the lesson's options.
@@ -105,20 +134,20 @@ impl<'d> Lesson<'d> {
     }
 
     /// The encoder by which the examples, or some of many, are told apart best, and what it gives for all.
-    pub fn best_of(&self, encoders: &[Arc<Encoder>]) -> Result<Beginning> {
+    pub fn best_of(&self, encoders: &[Arc<Encoder>], watch: &mut Watch) -> Result<Beginning> {
         let places = leave_one_out::places(&self.dataset.classes());
         let (first, others) = encoders.split_first().expect("a fit has an encoder");
         if others.is_empty() {
-            let embedded = self.embed(first)?;
+            let embedded = self.embed(first, watch)?;
             let some = embedded.examples.select(&places);
             let loss = self.loss([&some, &embedded.names], &places);
             return Ok(self.beginning(first, embedded, loss));
         }
-        let mut best = (first, self.embed_some(first, &places)?);
+        let mut best = (first, self.embed_some(first, &places, watch)?);
         let loss = |of: &Embedded| self.loss([&of.examples, &of.names], &places);
         let mut lowest = loss(&best.1);
         for encoder in others {
-            let embedded = self.embed_some(encoder, &places)?;
+            let embedded = self.embed_some(encoder, &places, watch)?;
             let loss = loss(&embedded);
             if loss < lowest {
                 (best, lowest) = ((encoder, embedded), loss);
@@ -126,7 +155,7 @@ impl<'d> Lesson<'d> {
         }
         let (encoder, mut embedded) = best;
         if places.len() < self.dataset.examples().len() {
-            embedded = self.embed(encoder)?;
+            embedded = self.embed(encoder, watch)?;
         }
         Ok(self.beginning(encoder, embedded, lowest))
     }
@@ -161,5 +190,48 @@ impl<'d> Lesson<'d> {
             head,
             self.options.seed,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::{HubOptions, resolve};
+
+    /// Vectors and notes are those of one go.
+    #[test]
+    fn many_examples_are_embedded_chunk_by_chunk() {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny-mpnet");
+        let files = resolve(dir, &HubOptions::default()).expect("a model's folder");
+        let encoder = Encoder::load(&files).expect("a sound model");
+        let text = |at: usize| match at {
+            270 => "a long tale ".repeat(200),
+            _ => format!("text number {at}"),
+        };
+        let example = |at: usize| Example {
+            text: text(at),
+            label: ["a", "b"][at % 2].to_owned(),
+        };
+        let (dataset, _) =
+            Dataset::from_examples((0..CHUNK + 20).map(example).collect()).expect("sound");
+        let options = FitOptions {
+            label_names: false,
+            ..FitOptions::default()
+        };
+        let lesson = Lesson::new(&encoder, &dataset, &options);
+        let mut told = Vec::new();
+        let embedded = lesson.embed(&encoder, &mut |progress| told.push(progress));
+        let embedded = embedded.expect("vectors");
+        let at_once = encoder.encode(&lesson.texts(), &lesson.layers);
+        let at_once = at_once.expect("vectors");
+        assert_eq!(embedded.examples.rows(), CHUNK + 20);
+        let pairs = embedded.examples.values().iter();
+        let mut pairs = pairs.zip(at_once.vectors.values());
+        assert!(pairs.all(|(a, b)| (a - b).abs() < 1e-4));
+        assert_eq!(embedded.notes, at_once.notes);
+        assert_eq!(embedded.notes[0].text, 270);
+        let texts = CHUNK + 20;
+        let done = |done| FitProgress::Embedding { done, texts };
+        assert_eq!(told, [done(CHUNK), done(texts)]);
     }
 }

@@ -25,8 +25,8 @@ pub enum Tune {
 /// Examples up to which [`Tune::Auto`] tunes.
 pub const FEW: usize = 1000;
 /// What an encoder that begins with a start must leave to be learned, in classes, for [`Tune::Auto`] to tune it
-/// ([`leave_one_out::remaining`](crate::leave_one_out::remaining)): where it leaves less it is pulled to what the
-/// examples have in common by chance (`docs/tuning.md`).
+/// ([`leave_one_out::remaining`](crate::leave_one_out::remaining)): where it leaves less, tuning pulls it to what the
+/// examples have in common by chance. Chosen on the training parts of fifteen sets (`docs/tuning.md`).
 const WORTH_TUNING: f64 = 1.2;
 /// Steps of an encoder that was tuned before, on other tasks or on some of the examples. More take back
 /// what it has learned there: on halves of the training parts of six sets (two draws) 10 steps from our own start

@@ -11,7 +11,7 @@ use fewshot::tune::Tune;
 use super::context::Context;
 use super::failure::Failure;
 use super::options::{Examples, Fit, Stream};
-use super::progress::TuningBar;
+use super::progress::LearningBar;
 use super::unlabelled::{self, Unlabelled};
 use super::{output, predict, stream};
 
@@ -79,10 +79,10 @@ pub fn fit(
     let dataset = examples.read()?;
     say_if_many(dataset.examples().len(), &options.tune, context);
     let encoder = context.encoder()?;
-    let mut bar = TuningBar::new(context.common.quiet);
+    let mut bar = LearningBar::new(context.common.quiet);
     let classifier =
         FewShotClassifier::fit_watched(encoder, &dataset, &options, &mut |progress| {
-            bar.show(progress);
+            bar.fit(progress);
         })?;
     drop(bar);
     report(&classifier, dataset.examples().len(), context);

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::interrupt::Polite;
 use super::options::Fields;
-use super::progress::TuningBar;
+use super::progress::LearningBar;
 use super::{output, stream};
 
 /// Tune the encoder's upper half in episodes of several labelled sets, as a start for other tasks.
@@ -44,9 +44,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         .map(|path| read(path, args))
         .collect::<Result<_, _>>()?;
     let encoder = context.encoder()?;
-    let mut bar = TuningBar::new(context.common.quiet);
+    let mut bar = LearningBar::new(context.common.quiet);
     let start = Start::learn(&encoder, &tasks, context.common.seed, &mut |progress| {
-        bar.show(progress);
+        bar.tuning(progress);
     })?;
     drop(bar);
     let _polite = Polite::new();

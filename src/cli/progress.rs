@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use fewshot::classifier::FitProgress;
 use fewshot::data::Source;
 use fewshot::encoder::TuneProgress;
 use fewshot::hub::{Progress, ProgressFn};
@@ -121,22 +122,45 @@ impl Steps {
     }
 }
 
-/// How far tuning has come; it knows the number of steps with the first of them.
-pub struct TuningBar {
+/// How far learning has come: a bar for each part of it that takes more than one step.
+pub struct LearningBar {
     quiet: bool,
+    /// The part that is shown.
+    part: &'static str,
     steps: Option<Steps>,
 }
 
-impl TuningBar {
+impl LearningBar {
     pub fn new(quiet: bool) -> Self {
-        Self { quiet, steps: None }
+        Self {
+            quiet,
+            part: "",
+            steps: None,
+        }
     }
 
-    pub fn show(&mut self, progress: TuneProgress) {
-        let quiet = self.quiet;
-        self.steps
-            .get_or_insert_with(|| Steps::new("learning".to_owned(), progress.steps, quiet))
-            .set(progress.done);
+    pub fn fit(&mut self, progress: FitProgress) {
+        match progress {
+            FitProgress::Embedding { done, texts } => self.show("reading examples", done, texts),
+            FitProgress::Tuning(progress) => self.tuning(progress),
+            _ => {}
+        }
+    }
+
+    pub fn tuning(&mut self, progress: TuneProgress) {
+        self.show("learning", progress.done, progress.steps);
+    }
+
+    fn show(&mut self, part: &'static str, done: usize, of: usize) {
+        if done == of || part != self.part {
+            self.steps = None;
+        }
+        self.part = part;
+        if done < of {
+            let quiet = self.quiet;
+            let new = || Steps::new(part.to_owned(), of, quiet);
+            self.steps.get_or_insert_with(new).set(done);
+        }
     }
 }
 

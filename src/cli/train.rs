@@ -12,7 +12,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::interrupt::Polite;
 use super::options::{Examples, Fit};
-use super::progress::TuningBar;
+use super::progress::LearningBar;
 use super::unlabelled::Unlabelled;
 use super::{output, predict, stream};
 
@@ -116,8 +116,8 @@ fn continued(
     let saved = SavedClassifier::read(from)?;
     let dataset = all_examples(&saved, examples)?;
     let classifier = predict::with_encoder(saved, context)?;
-    let mut bar = TuningBar::new(context.common.quiet);
-    let continued = classifier.continued(&dataset, &mut |progress| bar.show(progress))?;
+    let mut bar = LearningBar::new(context.common.quiet);
+    let continued = classifier.continued(&dataset, &mut |progress| bar.fit(progress))?;
     drop(bar);
     classify::report(&continued, dataset.examples().len(), context);
     Ok(continued)
