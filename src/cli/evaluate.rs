@@ -17,8 +17,8 @@ use super::{classify, output, predict};
 
 /// Learn from a few examples, or load a classifier, and report how well it labels a test set.
 ///
-/// With --tune off the test texts are learned from without their labels, as `fewshot classify` does with
-/// the texts that it is given, unless --inductive is there.
+/// Where the encoder is not tuned, the test texts are learned from without their labels, as `fewshot classify`
+/// does with the texts that it is given, unless --inductive is there.
 ///
 /// Every figure comes with a 95 % bootstrap interval over the test texts, an accuracy of 0 or 100 % with Wilson's.
 #[derive(clap::Args)]

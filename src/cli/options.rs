@@ -222,8 +222,8 @@ pub struct Fit {
     /// (their mean)
     #[arg(long, value_name = "KIND", default_value = "reptile", value_parser = parse_averaging)]
     pub averaging: Averaging,
-    /// Learn from the labelled texts only. Otherwise, with --tune off and four examples a label, the
-    /// texts to classify, where they are in a file of 50 and more, are learned from too, so that an
+    /// Learn from the labelled texts only. Otherwise, with four examples a label and where the encoder is not tuned,
+    /// the texts to classify, where they are in a file of 50 and more, are learned from too, so that an
     /// answer depends on the others
     #[arg(long)]
     pub inductive: bool,

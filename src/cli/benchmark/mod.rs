@@ -22,7 +22,7 @@ use sets::Set;
 ///
 /// Draws depend on their number and the label only, not on --seed: all heads and configurations of a run, and runs with
 /// other options, learn from the same examples. A difference is that of the pairs, with Student's
-/// 95 % interval over the draws. Each draw tunes an encoder of its own and embeds the test texts with
+/// 95 % interval over the draws. Each draw has an encoder of its own and embeds the test texts with
 /// it; with --tune off texts are embedded once, and the next run finds them in the cache.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
