@@ -24,10 +24,13 @@ pub enum Tune {
 
 /// Examples up to which [`Tune::Auto`] tunes.
 pub const FEW: usize = 1000;
-/// What an encoder that begins with a start must leave to be learned, in classes, for [`Tune::Auto`] to tune it
-/// ([`leave_one_out::remaining`](crate::leave_one_out::remaining)): where it leaves less, tuning pulls it to what the
-/// examples have in common by chance. Chosen on the training parts of fifteen sets (`docs/tuning.md`).
+/// What an encoder that begins with a start must leave to be learned, in classes, for [`Tune::Auto`] to tune it on up to
+/// [`FIRM`] examples ([`leave_one_out::remaining`](crate::leave_one_out::remaining)): where it leaves less, tuning
+/// pulls it to what the examples have in common by chance. Chosen on the training parts of fifteen sets
+/// (`docs/tuning.md`).
 const WORTH_TUNING: f64 = 1.2;
+/// With more examples than this, chance has less to say: what must be left falls with the root of their number.
+const FIRM: f64 = 32.0;
 /// Steps of an encoder that was tuned before, on other tasks or on some of the examples. More take back
 /// what it has learned there: on halves of the training parts of six sets (two draws) 10 steps from our own start
 /// are right on 73.3 %, 30 on 72.0 %, and 6 on 72.5 %.
@@ -50,7 +53,7 @@ impl Tune {
         let layers = match self {
             Self::Off => return None,
             Self::Auto if examples > FEW => return None,
-            Self::Auto if remaining.is_some_and(|remaining| remaining < WORTH_TUNING) => {
+            Self::Auto if remaining.is_some_and(|remaining| remaining < worth_tuning(examples)) => {
                 return None;
             }
             Self::Auto => encoder.layers().div_ceil(2),
@@ -73,6 +76,11 @@ impl Tune {
             ..usual
         })
     }
+}
+
+/// What a start must leave to be learned of so many examples.
+fn worth_tuning(examples: usize) -> f64 {
+    WORTH_TUNING * (FIRM / examples as f64).sqrt().min(1.0)
 }
 
 impl Display for Tune {
@@ -138,5 +146,7 @@ mod tests {
         assert!(tunes(Tune::Auto, None));
         assert!(tunes(Tune::Auto, Some(1.3)) && !tunes(Tune::Auto, Some(1.1)));
         assert!(tunes(Tune::Layers(1), Some(0.0)) && !tunes(Tune::Off, Some(2.0)));
+        let close = |examples, least: f64| (worth_tuning(examples) - least).abs() < 1e-12;
+        assert!(close(2, 1.2) && close(32, 1.2) && close(128, 0.6));
     }
 }
