@@ -26,7 +26,7 @@ def main():
     parser.add_argument("--tuned", action="store_true")
     parser.add_argument("--fewshot", default="fewshot")
     args = parser.parse_args()
-    kinds = ("off", "auto") if args.tuned else ("off",)
+    kinds = ("off", "6") if args.tuned else ("off",)
     print("| set | --tune | without | with the start | difference |\n|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for left_out in args.only or args.sets:

@@ -54,7 +54,7 @@ def run(args, folder, seed):
         few, new, saved = (os.path.join(temporary, name) for name in ("few.jsonl", "new.jsonl", "saved"))
         write(few, examples)
         write(new, without_labels(test))
-        rows_of([args.fewshot, "train", "-q", "--examples", few, "--output", saved, *args.options])
+        rows_of([args.fewshot, "train", "-q", "--tune", "6", "--examples", few, "--output", saved, *args.options])
         with open(os.path.join(saved, "classifier.json"), encoding="utf-8") as file:
             calibration = json.load(file)["calibration"]
         answers = rows_of([args.fewshot, "predict", "-q", "--classifier", saved, "--input", new])

@@ -146,7 +146,7 @@ pub struct Predictions {
 }
 
 impl FewShotClassifier {
-    /// Tunes the encoder's top layers, embeds the examples and fits a head on them.
+    /// Tunes the encoder's top layers, as [`FitOptions::tune`] says, embeds the examples and fits a head on them.
     ///
     /// # Errors
     /// If there is one label only, an option is out of range, or encoder or head fail.
@@ -190,7 +190,8 @@ impl FewShotClassifier {
             Seen::Examples => Vec::new(),
         };
         clock.lap(|timing| &mut timing.encode);
-        let remaining = started.then_some(remaining);
+        // An encoder that has seen the examples leaves nothing of them, and all of what comes.
+        let remaining = remaining.filter(|_| seen == Seen::Nothing);
         let tuning =
             options
                 .tune

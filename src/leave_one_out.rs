@@ -44,8 +44,8 @@ pub fn loss([examples, names]: [&Matrix; 2], [classes, of_names]: [&[usize]; 2])
     errors.iter().sum::<f64>() / examples.rows() as f64
 }
 
-/// What is left to be learned with this loss, counted in classes: all `ways` of them if the loss is that of a
-/// guess, which gives each class the same share, and none without a loss.
+/// What is left to be learned with this [`loss`], counted in classes: all `ways` of them (at least 2) if the loss is
+/// that of a guess, which gives each class the same share, more if it is worse, and none without a loss.
 #[must_use]
 pub fn remaining(loss: f64, ways: usize) -> f64 {
     let ways = ways as f64;

@@ -40,8 +40,9 @@ pub(crate) struct Embedded {
 pub(crate) struct Beginning {
     pub encoder: Arc<Encoder>,
     pub embedded: Embedded,
-    /// What it leaves to be learned, in classes ([`leave_one_out::remaining`]).
-    pub remaining: f64,
+    /// What it leaves to be learned, in classes ([`leave_one_out::remaining`]), if there is a start: chosen, to be
+    /// chosen, or begun with before.
+    pub remaining: Option<f64>,
 }
 
 impl<'d> Lesson<'d> {
@@ -140,7 +141,8 @@ impl<'d> Lesson<'d> {
         if others.is_empty() {
             let embedded = self.embed(first, watch)?;
             let some = embedded.examples.select(&places);
-            let loss = self.loss([&some, &embedded.names], &places);
+            let loss = || self.loss([&some, &embedded.names], &places);
+            let loss = first.tuned().is_some().then(loss);
             return Ok(self.beginning(first, embedded, loss));
         }
         let mut best = (first, self.embed_some(first, &places, watch)?);
@@ -157,15 +159,20 @@ impl<'d> Lesson<'d> {
         if places.len() < self.dataset.examples().len() {
             embedded = self.embed(encoder, watch)?;
         }
-        Ok(self.beginning(encoder, embedded, lowest))
+        Ok(self.beginning(encoder, embedded, Some(lowest)))
     }
 
-    fn beginning(&self, encoder: &Arc<Encoder>, embedded: Embedded, loss: f64) -> Beginning {
+    fn beginning(
+        &self,
+        encoder: &Arc<Encoder>,
+        embedded: Embedded,
+        loss: Option<f64>,
+    ) -> Beginning {
         let ways = self.dataset.labels().len();
         Beginning {
             encoder: Arc::clone(encoder),
             embedded,
-            remaining: leave_one_out::remaining(loss, ways),
+            remaining: loss.map(|loss| leave_one_out::remaining(loss, ways)),
         }
     }
 

@@ -360,16 +360,32 @@ mod tests {
         assert!(classifier.gains_from_texts());
         let classifier = fitted(&knows, Tune::Layers(1));
         assert!(classifier.is_started() && classifier.is_tuned());
+        // Nor if it is the model itself; but where there is no start, all are.
         let other: Vec<usize> = (0..16).map(|at| at / 2 % 2).collect();
-        assert!(fitted(&other, Tune::Auto).is_tuned());
+        let classifier = fitted(&other, Tune::Auto);
+        assert!(!classifier.is_started() && !classifier.is_tuned());
+        let options = FitOptions {
+            label_names: false,
+            start: StartFrom::Off,
+            ..FitOptions::default()
+        };
+        let classifier = FewShotClassifier::fit(tiny(), &task(), &options).expect("fitted");
+        assert!(classifier.is_tuned());
     }
 
-    /// With more examples, and without the file of the start.
+    /// Without the file of the start, which is gone: as long as its examples are such as the start knows.
     #[test]
     fn what_was_not_tuned_goes_on_so() {
         let classifier = fitted(&task().classes(), Tune::Auto);
-        let continued = classifier.continued(&task(), &mut |_| ()).expect("fitted");
-        assert!(continued.is_started() && !continued.is_tuned());
+        let continued = |dataset| classifier.continued(&dataset, &mut |_| ()).expect("fitted");
+        let known = continued(task());
+        assert!(known.is_started() && !known.is_tuned());
+        let mut examples = task().examples().to_vec();
+        for (at, example) in examples.iter_mut().enumerate() {
+            example.label = ["a", "b"][at / 2 % 2].to_owned();
+        }
+        let (other, _) = Dataset::from_examples(examples).expect("sound");
+        assert!(continued(other).is_tuned());
     }
 
     #[test]

@@ -14,8 +14,9 @@ use crate::encoder::{Encoder, LayerMix, TuneOptions};
 pub enum Tune {
     /// The encoder stays as it is.
     Off,
-    /// The upper half, if the examples are few; not where an encoder that has learned from other tasks tells
-    /// them apart well enough as it is.
+    /// The upper half, if there are up to [`FEW`] examples; not where there is a start
+    /// and the better of model and start tells them apart well enough as it is: leaves less than 1.2 classes to be
+    /// learned ([`leave_one_out::remaining`](crate::leave_one_out::remaining)), or 1.2 · √(32 / n) of n > 32 examples.
     Auto,
     /// So many layers, the highest that the layer mix uses and those below it, however many examples
     /// there are; at least 1.
@@ -24,8 +25,8 @@ pub enum Tune {
 
 /// Examples up to which [`Tune::Auto`] tunes.
 pub const FEW: usize = 1000;
-/// What an encoder that begins with a start must leave to be learned, in classes, for [`Tune::Auto`] to tune it on up to
-/// [`FIRM`] examples ([`leave_one_out::remaining`](crate::leave_one_out::remaining)): where it leaves less, tuning
+/// What an encoder must leave to be learned, in classes, for [`Tune::Auto`] to tune it on up to
+/// [`FIRM`] examples, where there is a start: where it leaves less, tuning
 /// pulls it to what the examples have in common by chance. Chosen on the training parts of fifteen sets
 /// (`docs/tuning.md`).
 const WORTH_TUNING: f64 = 1.2;
@@ -38,8 +39,8 @@ const STEPS_AFTER_OTHERS: usize = 10;
 
 impl Tune {
     /// How the encoder is tuned for a support set whose vectors are those of `mix`, above which no
-    /// layer is tuned; none if it is not. `remaining` is what the encoder leaves to be learned, if it begins
-    /// with a start.
+    /// layer is tuned; none if it is not. `remaining` is what the encoder leaves to be learned, if there is
+    /// a start.
     #[must_use]
     pub fn options(
         self,
@@ -78,7 +79,7 @@ impl Tune {
     }
 }
 
-/// What a start must leave to be learned of so many examples.
+/// What must be left to be learned of so many examples.
 fn worth_tuning(examples: usize) -> f64 {
     WORTH_TUNING * (FIRM / examples as f64).sqrt().min(1.0)
 }

@@ -85,6 +85,7 @@ pub fn fit(
             bar.fit(progress);
         })?;
     drop(bar);
+    report_start(&classifier, context);
     report(&classifier, dataset.examples().len(), context);
     Ok(classifier)
 }
@@ -99,16 +100,20 @@ fn say_if_many(examples: usize, tune: &Tune, context: &Context) {
     }
 }
 
-pub fn report(classifier: &FewShotClassifier, examples: usize, context: &Context) {
-    let timing = classifier.timing();
+/// Not of one that goes on from tuned layers: where these began is not known.
+fn report_start(classifier: &FewShotClassifier, context: &Context) {
     context.verbose(|| {
         let used = match (classifier.is_started(), classifier.is_tuned()) {
             (false, _) => "not used",
             (true, false) => "used as it is",
-            (true, true) => "used, and tuned on",
+            (true, true) => "used and tuned further",
         };
         format!("what the encoder learned from other tasks is {used}")
     });
+}
+
+pub fn report(classifier: &FewShotClassifier, examples: usize, context: &Context) {
+    let timing = classifier.timing();
     context.verbose(|| {
         let layers = classifier.tuned().filter(|_| !timing.tune.is_zero());
         format!(
