@@ -190,7 +190,7 @@ impl FewShotClassifier {
             Seen::Examples => Vec::new(),
         };
         clock.lap(|timing| &mut timing.encode);
-        // An encoder that has seen the examples leaves nothing of them, and all of what comes.
+        // What was tuned on the old examples tells nothing of itself by them: it goes on being tuned.
         let remaining = remaining.filter(|_| seen == Seen::Nothing);
         let tuning =
             options

@@ -100,7 +100,7 @@ fn say_if_many(examples: usize, tune: &Tune, context: &Context) {
     }
 }
 
-/// Not of one that goes on from tuned layers: where these began is not known.
+/// Of a new classifier: of one that goes on from tuned layers it is not known where these began.
 fn report_start(classifier: &FewShotClassifier, context: &Context) {
     context.verbose(|| {
         let used = match (classifier.is_started(), classifier.is_tuned()) {
