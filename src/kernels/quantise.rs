@@ -105,17 +105,11 @@ pub(super) fn quantise_weights(weights: &[f32], inputs: usize) -> (Columns, Vec<
     "x86_64+avx2+fma"
 ))]
 fn quantise_output(row: &[f32], integers: &mut [i8]) -> f32 {
-    let largest = row.iter().fold(0.0f32, |most, w| most.max(w.abs()));
-    // `max` drops NaNs, which must not vanish.
-    let sound = row.iter().all(|weight| weight.is_finite());
-    let scale = if sound {
-        largest / WEIGHT_LIMIT
-    } else {
-        f32::NAN
-    };
+    let (low, high) = range(row);
+    let scale = high.max(-low) / WEIGHT_LIMIT;
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
     for (integer, weight) in integers.iter_mut().zip(row) {
-        *integer = (weight * inverse).round_ties_even() as i8;
+        *integer = (weight * inverse + ROUND).to_bits() as i8;
     }
     scale
 }
