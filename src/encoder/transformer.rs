@@ -343,12 +343,7 @@ impl Layer {
         precision: Precision,
     ) -> Self {
         let linear = |[weights, bias]: [&[f32]; 2]| Linear {
-            weights: PackedWeights::pack(
-                weights,
-                bias.len(),
-                weights.len() / bias.len(),
-                precision,
-            ),
+            weights: PackedWeights::pack_parts(&[weights], weights.len() / bias.len(), precision),
             bias: bias.to_vec(),
         };
         let norm = |[weight, bias]: [&[f32]; 2]| Norm {
@@ -516,19 +511,8 @@ impl Loader<'_> {
             parts.push(self.weights.tensor(&format!("{name}.weight"), &shape)?);
             bias.extend_from_slice(&self.weights.tensor(&format!("{name}.bias"), &[outputs])?);
         }
-        let joined;
-        let weights: &[f32] = match parts.as_slice() {
-            [one] => one,
-            several => {
-                joined = several
-                    .iter()
-                    .map(|part| &**part)
-                    .collect::<Vec<_>>()
-                    .concat();
-                &joined
-            }
-        };
-        let weights = PackedWeights::pack(weights, bias.len(), inputs, self.precision);
+        let weights: Vec<&[f32]> = parts.iter().map(|part| &**part).collect();
+        let weights = PackedWeights::pack_parts(&weights, inputs, self.precision);
         // From here on the packed copy is used.
         parts.into_iter().for_each(Values::release);
         Ok(Linear { weights, bias })

@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::matmul::{Threads, View, matmul};
 use panels::Panels;
-use quantise::{Columns, GROUP, RowGroup, STEP, four, quantise_row, quantise_weights};
+use quantise::{Columns, GROUP, RowGroup, STEP, quantise_row, quantise_weights};
 use schedule::Plan;
 
 pub use epilogue::Epilogue;
@@ -126,21 +126,34 @@ impl PackedWeights {
     /// If the slice does not have that size, or either is 0.
     #[must_use]
     pub fn pack(weights: &[f32], outputs: usize, inputs: usize, precision: Precision) -> Self {
-        assert!(outputs > 0 && inputs > 0, "an empty weight matrix");
         assert_eq!(weights.len(), outputs * inputs, "size of a weight matrix");
+        Self::pack_parts(&[weights], inputs, precision)
+    }
+
+    /// Packs matrices of as many inputs as one, their outputs side by side.
+    ///
+    /// # Panics
+    /// If one does not have whole rows, or none has any.
+    #[must_use]
+    pub fn pack_parts(parts: &[&[f32]], inputs: usize, precision: Precision) -> Self {
+        let whole = |part: &&[f32]| inputs > 0 && part.len().is_multiple_of(inputs);
+        assert!(parts.iter().all(whole), "rows of a weight matrix");
+        let rows = parts.iter().flat_map(|part| part.chunks_exact(inputs));
+        let rows: Vec<&[f32]> = rows.collect();
+        assert!(!rows.is_empty(), "an empty weight matrix");
         let kind = match precision {
-            Precision::F32 if !precision.has_kernel() => Kind::Plain(weights.to_vec()),
-            Precision::F32 => Kind::F32(Panels::pack(weights, inputs, 1, |w| w[0].to_bits())),
-            Precision::Bf16 => Kind::Bf16(Panels::pack(weights, inputs, 2, |w| {
+            Precision::F32 if !precision.has_kernel() => Kind::Plain(rows.concat()),
+            Precision::F32 => Kind::F32(Panels::pack(&rows, inputs, 1, |w| w[0].to_bits())),
+            Precision::Bf16 => Kind::Bf16(Panels::pack(&rows, inputs, 2, |w| {
                 pair(w[0], w.get(1).copied().unwrap_or(0.0))
             })),
             Precision::Int8 => {
-                let (columns, integers) = quantise_weights(weights, inputs);
-                Kind::Int8(Panels::pack(&integers, inputs, STEP, four), columns)
+                let (panels, columns) = quantise_weights(&rows, inputs);
+                Kind::Int8(panels, columns)
             }
         };
         Self {
-            outputs,
+            outputs: rows.len(),
             inputs,
             kind,
         }

@@ -22,28 +22,35 @@ pub(super) struct Panels {
 }
 
 impl Panels {
-    /// `encode` makes a word of `group` neighbouring weights of an output, fewer at the end.
-    pub fn pack<T: Sync>(
-        weights: &[T],
+    /// The panels of so many outputs and steps: `fill` writes the words of each, zeros before. What it says of
+    /// them comes back in their order.
+    pub fn fill<T: Send>(
+        outputs: usize,
+        steps: usize,
+        fill: impl Fn(usize, &mut [u32]) -> T + Sync,
+    ) -> (Self, Vec<T>) {
+        let of_panel = steps * WIDTH / LANES;
+        let mut lines = vec![Line([0; LANES]); outputs.div_ceil(WIDTH) * of_panel];
+        let panels = lines.par_chunks_mut(of_panel).enumerate();
+        let said = panels.map(|(panel, lines)| fill(panel, words_mut(lines)));
+        let said = said.collect();
+        (Self { lines, steps }, said)
+    }
+
+    /// `rows` are the outputs' weights, each of `inputs`; `encode` makes a word of `group` neighbouring ones, fewer
+    /// at the end.
+    pub fn pack(
+        rows: &[&[f32]],
         inputs: usize,
         group: usize,
-        encode: impl Fn(&[T]) -> u32 + Sync,
+        encode: impl Fn(&[f32]) -> u32 + Sync,
     ) -> Self {
-        let steps = inputs.div_ceil(group);
-        let count = weights.len().div_ceil(inputs * WIDTH);
-        let mut lines = vec![Line([0; LANES]); count * steps * WIDTH / LANES];
-        lines
-            .par_chunks_mut(steps * WIDTH / LANES)
-            .zip(weights.par_chunks(inputs * WIDTH))
-            .for_each(|(panel, rows)| {
-                let words = words_mut(panel);
-                for (output, row) in rows.chunks_exact(inputs).enumerate() {
-                    for (step, group) in row.chunks(group).enumerate() {
-                        words[step * WIDTH + output] = encode(group);
-                    }
-                }
-            });
-        Self { lines, steps }
+        let fill = |panel, words: &mut [u32]| {
+            for (output, row) in of_panel(rows, panel).iter().enumerate() {
+                place(words, output, row.chunks(group).map(&encode));
+            }
+        };
+        Self::fill(rows.len(), inputs.div_ceil(group), fill).0
     }
 
     /// Of the transpose of `values`, `[inputs, outputs]`. `encode` makes a word of an output's weights
@@ -54,33 +61,28 @@ impl Panels {
         group: usize,
         encode: impl Fn(f32, f32) -> u32 + Sync,
     ) -> Self {
-        let steps = (values.len() / outputs).div_ceil(group);
-        let count = outputs.div_ceil(WIDTH);
-        let mut lines = vec![Line([0; LANES]); count * steps * WIDTH / LANES];
-        lines
-            .par_chunks_mut(steps * WIDTH / LANES)
-            .enumerate()
-            .for_each(|(panel, lines)| {
-                let columns = panel * WIDTH..((panel + 1) * WIDTH).min(outputs);
-                let steps = words_mut(lines).chunks_exact_mut(WIDTH);
-                for (words, rows) in steps.zip(values.chunks(group * outputs)) {
-                    let first = &rows[columns.clone()];
-                    match rows.get(outputs..).and_then(|row| row.get(columns.clone())) {
-                        Some(second) if group == 2 => {
-                            let pairs = first.iter().zip(second);
-                            for (word, (&low, &high)) in words.iter_mut().zip(pairs) {
-                                *word = encode(low, high);
-                            }
+        let fill = |panel: usize, words: &mut [u32]| {
+            let columns = panel * WIDTH..((panel + 1) * WIDTH).min(outputs);
+            let steps = words.chunks_exact_mut(WIDTH);
+            for (words, rows) in steps.zip(values.chunks(group * outputs)) {
+                let first = &rows[columns.clone()];
+                match rows.get(outputs..).and_then(|row| row.get(columns.clone())) {
+                    Some(second) if group == 2 => {
+                        let pairs = first.iter().zip(second);
+                        for (word, (&low, &high)) in words.iter_mut().zip(pairs) {
+                            *word = encode(low, high);
                         }
-                        _ => {
-                            for (word, &value) in words.iter_mut().zip(first) {
-                                *word = encode(value, 0.0);
-                            }
+                    }
+                    _ => {
+                        for (word, &value) in words.iter_mut().zip(first) {
+                            *word = encode(value, 0.0);
                         }
                     }
                 }
-            });
-        Self { lines, steps }
+            }
+        };
+        let steps = (values.len() / outputs).div_ceil(group);
+        Self::fill(outputs, steps, fill).0
     }
 
     /// Words from one row of activations or one panel's column.
@@ -101,6 +103,18 @@ impl Panels {
     pub fn panel(&self, index: usize) -> &[Line] {
         let lines = self.steps * WIDTH / LANES;
         &self.lines[index * lines..][..lines]
+    }
+}
+
+/// The rows whose weights are in a panel.
+pub(super) fn of_panel<'r, 'w>(rows: &'r [&'w [f32]], panel: usize) -> &'r [&'w [f32]] {
+    &rows[panel * WIDTH..rows.len().min((panel + 1) * WIDTH)]
+}
+
+/// Writes an output's words to a panel.
+pub(super) fn place(panel: &mut [u32], output: usize, words: impl Iterator<Item = u32>) {
+    for (step, word) in words.enumerate() {
+        panel[step * WIDTH + output] = word;
     }
 }
 

@@ -18,7 +18,7 @@
 //! (scales per group of inputs); Jacob et al. 2018, "Quantization and training of neural networks for
 //! efficient integer-arithmetic-only inference" (zero points).
 
-use super::panels::{LANES, WIDTH};
+use super::panels::{LANES, Panels, WIDTH, of_panel, place};
 
 /// Inputs of a group: few enough to confine outliers, enough that the kernels seldom leave the
 /// integers; a divisor of the usual widths.
@@ -81,41 +81,45 @@ pub(super) struct RowGroup {
     pub least: f32,
 }
 
-/// Integers `[outputs, inputs]` and what goes with them.
-pub(super) fn quantise_weights(weights: &[f32], inputs: usize) -> (Columns, Vec<i8>) {
-    let (outputs, groups) = (weights.len() / inputs, inputs.div_ceil(GROUP));
-    let mut panels = vec![ColumnGroup::NONE; outputs.div_ceil(WIDTH) * groups];
-    let mut integers = vec![0; weights.len()];
-    let rows = weights.chunks_exact(inputs);
-    for (output, (row, integers)) in rows.zip(integers.chunks_exact_mut(inputs)).enumerate() {
-        let columns = &mut panels[output / WIDTH * groups..][..groups];
-        let parts = row.chunks(GROUP).zip(integers.chunks_mut(GROUP));
-        for (column, (values, integers)) in columns.iter_mut().zip(parts) {
-            let scale = quantise_output(values, integers);
-            let sum: i32 = integers.iter().map(|&q| i32::from(q)).sum();
-            column.scales[output % WIDTH] = scale;
-            column.sums[output % WIDTH] = scale * sum as f32;
+/// Panels of integers, and what goes with them, of the outputs' weights, each of `inputs`.
+pub(super) fn quantise_weights(rows: &[&[f32]], inputs: usize) -> (Panels, Columns) {
+    let groups = inputs.div_ceil(GROUP);
+    let (panels, columns) = Panels::fill(rows.len(), inputs.div_ceil(STEP), |panel, words| {
+        let (mut columns, mut integers) = (vec![ColumnGroup::NONE; groups], vec![0; inputs]);
+        for (output, row) in of_panel(rows, panel).iter().enumerate() {
+            let parts = row.chunks(GROUP).zip(integers.chunks_mut(GROUP));
+            for (column, (values, integers)) in columns.iter_mut().zip(parts) {
+                (column.scales[output], column.sums[output]) = quantise_output(values, integers);
+            }
+            place(words, output, integers.chunks(STEP).map(four));
         }
-    }
-    (Columns { groups, panels }, integers)
+        columns
+    });
+    let columns = Columns {
+        groups,
+        panels: columns.concat(),
+    };
+    (panels, columns)
 }
 
+/// The integers of a group of an output's weights; their scale, and what they are worth together.
 #[multiversion::multiversion(targets(
     "x86_64+avx512f+avx512vl+avx512dq+avx512bw",
     "x86_64+avx2+fma"
 ))]
-fn quantise_output(row: &[f32], integers: &mut [i8]) -> f32 {
+fn quantise_output(row: &[f32], integers: &mut [i8]) -> (f32, f32) {
     let (low, high) = range(row);
     let scale = high.max(-low) / WEIGHT_LIMIT;
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
     for (integer, weight) in integers.iter_mut().zip(row) {
         *integer = (weight * inverse + ROUND).to_bits() as i8;
     }
-    scale
+    let sum: i32 = integers.iter().map(|&integer| i32::from(integer)).sum();
+    (scale, scale * sum as f32)
 }
 
 /// Four neighbouring weights in a word, the first in the lowest byte.
-pub(super) fn four(weights: &[i8]) -> u32 {
+fn four(weights: &[i8]) -> u32 {
     let mut bytes = [0; STEP];
     for (byte, &weight) in bytes.iter_mut().zip(weights) {
         *byte = weight.cast_unsigned();

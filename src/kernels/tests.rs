@@ -389,6 +389,27 @@ fn gelu_is_within_1e_6() {
 }
 
 proptest! {
+    #[test]
+    fn parts_are_packed_as_the_matrix_that_they_make(
+        inputs in 1usize..450,
+        outputs in prop::collection::vec(0usize..70, 1..4),
+        seed in any::<u64>(),
+    ) {
+        let all: usize = outputs.iter().sum();
+        prop_assume!(all > 0);
+        let case = Case::new(3, inputs, all, seed);
+        let mut rest = &case.weights[..];
+        let mut part = |&rows: &usize| rest.split_off(..rows * inputs).expect("so many");
+        let parts: Vec<&[f32]> = outputs.iter().map(&mut part).collect();
+        for precision in PRECISIONS {
+            let whole = PackedWeights::pack(&case.weights, all, inputs, precision);
+            let parts = PackedWeights::pack_parts(&parts, inputs, precision);
+            let bias = Epilogue::Bias(&case.bias);
+            prop_assert_eq!(parts.outputs(), all);
+            prop_assert_eq!(case.linear(&whole, bias), case.linear(&parts, bias));
+        }
+    }
+
     /// The transpose packed in place gives the bits of a transposed matrix packed as it is.
     #[test]
     fn transposed_weights_are_packed_as_their_transpose(
