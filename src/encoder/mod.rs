@@ -3,11 +3,13 @@
 //! An [`Encoder`] reads a BERT or MPNet model folder whole, as sentence-transformers lays it out,
 //! and gives each text the average of the pooled vectors of chosen hidden layers ([`LayerMix`]).
 
+mod attention;
 mod config;
 mod kernels;
 mod layer_mix;
 mod layer_tensors;
 mod pooling;
+mod relative_bias;
 mod transformer;
 mod tuning;
 mod weights;

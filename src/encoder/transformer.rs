@@ -3,7 +3,7 @@
 //! depends on its neighbours; attention runs text by text.
 //!
 //! candle-transformers' BERT hides its intermediate layers, pads, and has no MPNet. The linear layers
-//! are those of [`crate::kernels`], packed at load; the attention's products are `gemm`'s.
+//! are those of [`crate::kernels`], packed at load.
 //!
 //! # Source
 //! Devlin et al. 2019 (BERT); Song et al. 2020 (MPNet); transformers' `modeling_bert.py` and
@@ -15,12 +15,14 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::EncoderError;
+use super::attention::{self, Attention, Heads};
 use super::config::{Architecture, TransformerConfig};
 use super::kernels::{Activation, LayerNorm, activate, add_bias, layer_norm, softmax_row};
 use super::layer_tensors::LayerParts;
+use super::relative_bias::RelativeBias;
 use super::weights::{Values, Weights};
 use crate::kernels::{Epilogue, PackedWeights, Precision, Scratch, linear};
-use crate::matmul::{Threads, View, matmul, matmul_scaled};
+use crate::matmul::{Threads, View, matmul_scaled};
 
 /// The weights of one encoder, ready to run. A clone shares them.
 #[derive(Clone)]
@@ -218,29 +220,19 @@ impl Transformer {
         for ids in texts {
             let (own, rest) = projected.split_at(ids.len() * 3 * width);
             let (out, others) = context.split_at_mut(ids.len() * width);
-            tasks.extend(Attention::split(own, out, ids.len(), width));
+            tasks.extend(Attention::split(own, out, ids.len()));
             (projected, context) = (rest, others);
         }
-        tasks
-            .into_par_iter()
-            .for_each_init(Vec::new, |scores, mut task| {
-                for head in 0..self.config.heads {
-                    self.attend_head(head, &mut task, scores);
-                }
-            });
-    }
-
-    fn attend_head(&self, head: usize, task: &mut Attention, scores: &mut Vec<f32>) {
-        let width = self.config.width;
-        let (queries, tokens) = (task.out.len() / width, task.projected.len() / (3 * width));
-        self.probabilities(head, task.projected, task.first, queries, scores);
-        matmul(
-            &mut task.out[head * self.config.head_width()..],
-            width,
-            View::dense(scores, tokens),
-            self.part(VALUES, head, task.projected, 0, tokens),
-            Threads::One,
-        );
+        let heads = Heads {
+            heads: self.config.heads,
+            width: self.config.head_width(),
+            scale: self.config.attention_scale(),
+            relative: self.relative.as_deref(),
+        };
+        let tasks = tasks.into_par_iter();
+        tasks.for_each_init(attention::Scratch::default, |scratch, task| {
+            task.run(heads, scratch);
+        });
     }
 
     /// How much each of `queries` tokens from `first` on attends to each token of its text:
@@ -302,38 +294,6 @@ pub(super) const QUERIES: usize = 0;
 pub(super) const KEYS: usize = 1;
 /// See [`QUERIES`].
 pub(super) const VALUES: usize = 2;
-
-/// The attention of some of a text's tokens to all of them.
-struct Attention<'a> {
-    /// The whole text's queries, keys and values, `[tokens, 3 · width]`.
-    projected: &'a [f32],
-    /// The first of the tokens.
-    first: usize,
-    /// `[their number, width]`.
-    out: &'a mut [f32],
-}
-
-impl<'a> Attention<'a> {
-    /// Most tokens of one task: a long text is work for all threads, and its scores stay in the
-    /// cache.
-    const QUERIES: usize = 64;
-
-    /// Parts of like size. They depend on the text alone, and so do the last bits of its vector.
-    fn split(
-        projected: &'a [f32],
-        out: &'a mut [f32],
-        tokens: usize,
-        width: usize,
-    ) -> impl Iterator<Item = Self> {
-        let queries = tokens.div_ceil(tokens.div_ceil(Self::QUERIES));
-        let part = move |(index, out)| Self {
-            projected,
-            first: index * queries,
-            out,
-        };
-        out.chunks_mut(queries * width).enumerate().map(part)
-    }
-}
 
 impl Layer {
     /// Packs the linear layers.
@@ -413,52 +373,6 @@ impl Workspace {
         self.projected.resize(tokens * 3 * width, 0.0);
         self.inner.resize(tokens * inner, 0.0);
     }
-}
-
-/// MPNet's learned bias on the distance between two tokens, the same in every layer.
-struct RelativeBias {
-    /// `[heads, 2 · longest - 1]`: the bias of key position minus query position, from
-    /// `-(longest - 1)` on.
-    by_distance: Vec<f32>,
-    longest: usize,
-}
-
-impl RelativeBias {
-    /// `table` is `[buckets, heads]`.
-    fn new(table: &[f32], buckets: usize, heads: usize, longest: usize) -> Self {
-        let reach = longest as i64 - 1;
-        let bias = |head| {
-            (-reach..=reach).map(move |distance| table[bucket(distance, buckets) * heads + head])
-        };
-        Self {
-            by_distance: (0..heads).flat_map(bias).collect(),
-            longest,
-        }
-    }
-
-    fn add(&self, head: usize, query: usize, row: &mut [f32]) {
-        let span = 2 * self.longest - 1;
-        let from = head * span + self.longest - 1 - query;
-        for (score, bias) in row.iter_mut().zip(&self.by_distance[from..]) {
-            *score += bias;
-        }
-    }
-}
-
-/// The bucket of a distance: exact for near tokens, logarithmic up to 128, one half of the
-/// buckets for each direction (transformers' `MPNetEncoder.relative_position_bucket`).
-fn bucket(distance: i64, buckets: usize) -> usize {
-    const FARTHEST: f32 = 128.0;
-    let half = buckets / 2;
-    let exact = (half / 2).max(1);
-    let side = if distance > 0 { half } else { 0 };
-    let far = usize::try_from(distance.unsigned_abs()).unwrap_or(usize::MAX);
-    if far < exact {
-        return side + far;
-    }
-    let ratio = (far as f32 / exact as f32).ln() / (FARTHEST / exact as f32).ln();
-    let bucket = exact + (ratio * (half - exact) as f32) as usize;
-    side + bucket.min(half.saturating_sub(1))
 }
 
 struct Loader<'a> {
@@ -544,42 +458,5 @@ impl Loader<'_> {
             .weights
             .tensor("encoder.relative_attention_bias.weight", &[buckets, heads])?;
         Ok(Some(RelativeBias::new(&table, buckets, heads, positions)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// transformers 4: `MPNetEncoder.relative_position_bucket(torch.tensor([...]), 32, 128)`,
-    /// which takes key minus query positions.
-    #[test]
-    fn buckets_as_in_transformers() {
-        let expected = [
-            (-200, 15),
-            (-128, 15),
-            (-91, 15),
-            (-90, 14),
-            (-64, 14),
-            (-63, 13),
-            (-32, 12),
-            (-31, 11),
-            (-16, 10),
-            (-9, 8),
-            (-8, 8),
-            (-7, 7),
-            (-1, 1),
-            (0, 0),
-            (1, 17),
-            (7, 23),
-            (8, 24),
-            (15, 25),
-            (16, 26),
-            (127, 31),
-            (500, 31),
-        ];
-        for (distance, wanted) in expected {
-            assert_eq!(bucket(distance, 32), wanted, "distance {distance}");
-        }
     }
 }
