@@ -144,10 +144,10 @@ impl Weights {
         config: &TransformerConfig,
         index: usize,
     ) -> Result<Vec<f32>, EncoderError> {
-        let tensors = layer_tensors(config, index);
-        let numbers = tensors.last().map_or(0, |tensor| tensor.range.end);
-        let mut values = Vec::with_capacity(numbers);
-        for LayerTensor { name, shape, .. } in tensors {
+        // Of no capacity: blocks that double go back to the system in the end, while glibc keeps some of a layer's size
+        // (100 MB at the peak).
+        let mut values = Vec::new();
+        for LayerTensor { name, shape, .. } in layer_tensors(config, index) {
             values.extend_from_slice(&self.tensor(&name, &shape)?);
         }
         Ok(values)

@@ -1,7 +1,5 @@
 //! Weights in the order in which the inner loop reads them.
 
-use rayon::prelude::*;
-
 /// Outputs of a panel: three AVX-512 registers of 32-bit lanes.
 pub(super) const WIDTH: usize = 3 * LANES;
 
@@ -24,14 +22,14 @@ pub(super) struct Panels {
 impl Panels {
     /// The panels of so many outputs and steps: `fill` writes the words of each, zeros before. What it says of
     /// them comes back in their order.
-    pub fn fill<T: Send>(
+    pub fn fill<T>(
         outputs: usize,
         steps: usize,
-        fill: impl Fn(usize, &mut [u32]) -> T + Sync,
+        fill: impl Fn(usize, &mut [u32]) -> T,
     ) -> (Self, Vec<T>) {
         let of_panel = steps * WIDTH / LANES;
         let mut lines = vec![Line([0; LANES]); outputs.div_ceil(WIDTH) * of_panel];
-        let panels = lines.par_chunks_mut(of_panel).enumerate();
+        let panels = lines.chunks_mut(of_panel).enumerate();
         let said = panels.map(|(panel, lines)| fill(panel, words_mut(lines)));
         let said = said.collect();
         (Self { lines, steps }, said)
@@ -43,7 +41,7 @@ impl Panels {
         rows: &[&[f32]],
         inputs: usize,
         group: usize,
-        encode: impl Fn(&[f32]) -> u32 + Sync,
+        encode: impl Fn(&[f32]) -> u32,
     ) -> Self {
         let fill = |panel, words: &mut [u32]| {
             for (output, row) in of_panel(rows, panel).iter().enumerate() {
@@ -59,7 +57,7 @@ impl Panels {
         values: &[f32],
         outputs: usize,
         group: usize,
-        encode: impl Fn(f32, f32) -> u32 + Sync,
+        encode: impl Fn(f32, f32) -> u32,
     ) -> Self {
         let fill = |panel: usize, words: &mut [u32]| {
             let columns = panel * WIDTH..((panel + 1) * WIDTH).min(outputs);

@@ -18,7 +18,9 @@
 //! (scales per group of inputs); Jacob et al. 2018, "Quantization and training of neural networks for
 //! efficient integer-arithmetic-only inference" (zero points).
 
-use super::panels::{LANES, Panels, WIDTH, of_panel, place};
+use pulp::{Arch, Simd, WithSimd};
+
+use super::panels::{Panels, WIDTH, of_panel, place};
 
 /// Inputs of a group: few enough to confine outliers, enough that the kernels seldom leave the
 /// integers; a divisor of the usual widths.
@@ -103,19 +105,33 @@ pub(super) fn quantise_weights(rows: &[&[f32]], inputs: usize) -> (Panels, Colum
 }
 
 /// The integers of a group of an output's weights; their scale, and what they are worth together.
-#[multiversion::multiversion(targets(
-    "x86_64+avx512f+avx512vl+avx512dq+avx512bw",
-    "x86_64+avx2+fma"
-))]
 fn quantise_output(row: &[f32], integers: &mut [i8]) -> (f32, f32) {
-    let (low, high) = range(row);
-    let scale = high.max(-low) / WEIGHT_LIMIT;
-    let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-    for (integer, weight) in integers.iter_mut().zip(row) {
-        *integer = (weight * inverse + ROUND).to_bits() as i8;
+    Arch::new().dispatch(OutputGroup { row, integers })
+}
+
+struct OutputGroup<'a> {
+    row: &'a [f32],
+    integers: &'a mut [i8],
+}
+
+impl WithSimd for OutputGroup<'_> {
+    type Output = (f32, f32);
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> (f32, f32) {
+        let (low, high) = range(simd, self.row);
+        let scale = high.max(-low) / WEIGHT_LIMIT;
+        let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+        for (integer, weight) in self.integers.iter_mut().zip(self.row) {
+            *integer = (weight * inverse + ROUND).to_bits() as i8;
+        }
+        let sum: i32 = self
+            .integers
+            .iter()
+            .map(|&integer| i32::from(integer))
+            .sum();
+        (scale, scale * sum as f32)
     }
-    let sum: i32 = integers.iter().map(|&integer| i32::from(integer)).sum();
-    (scale, scale * sum as f32)
 }
 
 /// Four neighbouring weights in a word, the first in the lowest byte.
@@ -130,20 +146,32 @@ fn four(weights: &[i8]) -> u32 {
 /// Quantises `row` into the first bytes of `bytes`, zeros behind. A group with a NaN or an infinity
 /// gets the scale NaN.
 pub(super) fn quantise_row(bytes: &mut [u8], row: &[f32], groups: &mut [RowGroup]) {
-    let (bytes, padding) = bytes.split_at_mut(row.len());
-    padding.fill(0);
-    let parts = bytes.chunks_mut(GROUP).zip(row.chunks(GROUP));
-    for (group, (bytes, row)) in groups.iter_mut().zip(parts) {
-        *group = quantise_values(bytes, row);
+    Arch::new().dispatch(Row { bytes, row, groups });
+}
+
+struct Row<'a> {
+    bytes: &'a mut [u8],
+    row: &'a [f32],
+    groups: &'a mut [RowGroup],
+}
+
+impl WithSimd for Row<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (bytes, padding) = self.bytes.split_at_mut(self.row.len());
+        padding.fill(0);
+        let parts = bytes.chunks_mut(GROUP).zip(self.row.chunks(GROUP));
+        for (group, (bytes, row)) in self.groups.iter_mut().zip(parts) {
+            *group = quantise_values(simd, bytes, row);
+        }
     }
 }
 
-#[multiversion::multiversion(targets(
-    "x86_64+avx512f+avx512vl+avx512dq+avx512bw",
-    "x86_64+avx2+fma"
-))]
-fn quantise_values(bytes: &mut [u8], row: &[f32]) -> RowGroup {
-    let (low, high) = range(row);
+#[inline(always)]
+fn quantise_values<S: Simd>(simd: S, bytes: &mut [u8], row: &[f32]) -> RowGroup {
+    let (low, high) = range(simd, row);
     // The range holds 0, and the least value is a multiple of the scale, so that 0 stays exact.
     let scale = (high - low) / ACTIVATION_LIMIT;
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
@@ -160,32 +188,23 @@ fn quantise_values(bytes: &mut [u8], row: &[f32]) -> RowGroup {
 
 /// Least and greatest of 0 and the values; NaN if one of them is not finite.
 #[inline(always)]
-fn range(row: &[f32]) -> (f32, f32) {
-    let (mut low, mut high, mut sick) = ([0.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
-    // Comparisons are one instruction where `f32::min`, which must drop NaNs, takes three; the
-    // product with 0 finds them: it is 0 for finite values and NaN for others.
-    let mut widen = |lane: usize, value: f32| {
-        low[lane] = if value < low[lane] { value } else { low[lane] };
-        high[lane] = if value > high[lane] {
-            value
-        } else {
-            high[lane]
-        };
-        sick[lane] += 0.0 * value;
+fn range<S: Simd>(simd: S, row: &[f32]) -> (f32, f32) {
+    let none = simd.splat_f32s(0.0);
+    let (mut low, mut high, mut sick) = (none, none, none);
+    let mut widen = |values| {
+        low = simd.min_f32s(values, low);
+        high = simd.max_f32s(values, high);
+        // The product with 0 is 0 for finite values and NaN for others, which a comparison may drop.
+        sick = simd.mul_add_f32s(values, none, sick);
     };
-    // Whole chunks of a size the compiler knows become registers; the rest goes value by value.
-    let (chunks, rest) = row.as_chunks::<LANES>();
-    for values in chunks {
-        for (lane, &value) in values.iter().enumerate() {
-            widen(lane, value);
-        }
+    let (whole, rest) = S::as_simd_f32s(row);
+    whole.iter().for_each(|&values| widen(values));
+    if !rest.is_empty() {
+        widen(simd.partial_load_f32s(rest));
     }
-    for (lane, &value) in rest.iter().enumerate() {
-        widen(lane, value);
-    }
-    let sick: f32 = sick.iter().sum();
+    let sick = simd.reduce_sum_f32s(sick);
     (
-        low.into_iter().fold(0.0, f32::min) + sick,
-        high.into_iter().fold(0.0, f32::max) + sick,
+        simd.reduce_min_f32s(low) + sick,
+        simd.reduce_max_f32s(high) + sick,
     )
 }
