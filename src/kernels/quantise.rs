@@ -77,7 +77,7 @@ impl Columns {
 }
 
 /// Scale and least value of a group of one row's activations.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct RowGroup {
     pub scale: f32,
     pub least: f32,
@@ -195,7 +195,7 @@ fn range<S: Simd>(simd: S, row: &[f32]) -> (f32, f32) {
         low = simd.min_f32s(values, low);
         high = simd.max_f32s(values, high);
         // The product with 0 is 0 for finite values and NaN for others, which a comparison may drop.
-        sick = simd.mul_add_f32s(values, none, sick);
+        sick = simd.mul_add_e_f32s(values, none, sick);
     };
     let (whole, rest) = S::as_simd_f32s(row);
     whole.iter().for_each(|&values| widen(values));
@@ -207,4 +207,36 @@ fn range<S: Simd>(simd: S, row: &[f32]) -> (f32, f32) {
         simd.reduce_min_f32s(low) + sick,
         simd.reduce_max_f32s(high) + sick,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// With the fastest registers of this CPU, with those of AVX2 if it has them, and with none.
+        #[test]
+        fn all_registers_give_the_same_integers(length in 1usize..450, seed in any::<u64>()) {
+            let mut random = Random::new(seed);
+            let row: Vec<f32> = (0..length).map(|_| random.normal()).collect();
+            let by = |run: fn(Row)| {
+                let mut bytes = vec![1; length.next_multiple_of(STEP)];
+                let mut groups = vec![RowGroup::default(); length.div_ceil(GROUP)];
+                run(Row { bytes: &mut bytes, row: &row, groups: &mut groups });
+                (bytes, groups)
+            };
+            let plain = by(|row| pulp::Scalar::new().vectorize(row));
+            prop_assert_eq!(&by(|row| Arch::new().dispatch(row)), &plain);
+            #[cfg(target_arch = "x86_64")]
+            prop_assert_eq!(
+                &by(|row| match pulp::x86::V3::try_new() {
+                    Some(avx2) => Simd::vectorize(avx2, row),
+                    None => pulp::Scalar::new().vectorize(row),
+                }),
+                &plain
+            );
+        }
+    }
 }
