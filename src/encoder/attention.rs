@@ -134,45 +134,86 @@ impl<'a> Head<'a> {
         out: &mut [f32],
         scratch: &mut Scratch,
     ) {
-        let (lanes, stride) = (N * S::F32_LANES, self.stride());
-        let (size, tokens) = (self.heads.width, self.projected.len() / stride);
-        let count = out.len() / (stride / 3);
+        let (lanes, size) = (N * S::F32_LANES, self.heads.width);
+        let tokens = self.projected.len() / self.stride();
         scratch.turned.resize(size * MOST_QUERIES, 0.0);
         scratch.scores.resize(tokens * MOST_QUERIES, 0.0);
         let turned = &mut scratch.turned[..size * lanes];
         let scores = &mut scratch.scores[..tokens * lanes];
-        let queries = self.part(QUERIES, first);
-        turn(queries, stride, count, self.heads.scale, turned, lanes);
+        self.turn(first, out.len() / self.width(), turned, lanes);
+        self.score::<S, N>(simd, turned, scores);
+        self.add_bias(first, scores, lanes);
+        softmax::<S, N>(simd, scores);
+        self.gather(simd, scores, lanes, out);
+    }
+
+    /// `turned` becomes `[size, lanes]`: in each lane a query, times the scale. What stands in lanes behind the last
+    /// goes nowhere.
+    #[inline(always)]
+    fn turn(&self, first: usize, count: usize, turned: &mut [f32], lanes: usize) {
+        let (size, scale) = (self.heads.width, self.heads.scale);
+        for lane in (0..count).step_by(4) {
+            let query = |at: usize| first + (lane + at).min(count - 1);
+            let rows: [&[f32]; 4] =
+                std::array::from_fn(|at| &self.part(QUERIES, query(at))[..size]);
+            for (at, turned) in turned.chunks_exact_mut(lanes).enumerate() {
+                let four = rows.map(|row| scale * row[at]);
+                let turned = &mut turned[lane..];
+                match turned.first_chunk_mut() {
+                    Some(turned) => *turned = four,
+                    None => turned.copy_from_slice(&four[..turned.len()]),
+                }
+            }
+        }
+    }
+
+    /// `scores` become `[tokens, lanes]`: each key's with the turned queries.
+    #[inline(always)]
+    fn score<S: Simd, const N: usize>(&self, simd: S, turned: &[f32], scores: &mut [f32]) {
+        let lanes = N * S::F32_LANES;
         let products = Products {
             weights: self.part(KEYS, 0),
-            of_row: stride,
+            of_row: self.stride(),
             of_step: 1,
             lines: turned,
             stride: lanes,
             columns: lanes,
-            steps: size,
+            steps: self.heads.width,
         };
-        products.each::<S, N>(simd, tokens, |key, sums| {
+        products.each::<S, N>(simd, scores.len() / lanes, |key, sums| {
             registers_mut::<S>(&mut scores[key * lanes..][..lanes]).copy_from_slice(&sums);
         });
-        if let Some(relative) = self.heads.relative {
-            for (key, scores) in scores.chunks_exact_mut(lanes).enumerate() {
-                add(scores, relative.of_queries(self.index, first, key));
+    }
+
+    #[inline(always)]
+    fn add_bias(&self, first: usize, scores: &mut [f32], lanes: usize) {
+        let Some(relative) = self.heads.relative else {
+            return;
+        };
+        for (key, scores) in scores.chunks_exact_mut(lanes).enumerate() {
+            let bias = relative.of_queries(self.index, first, key);
+            for (score, bias) in scores.iter_mut().zip(bias) {
+                *score += bias;
             }
         }
-        softmax::<S, N>(simd, scores);
+    }
+
+    /// Writes each query's sum of the values times its scores to its row of `out`.
+    #[inline(always)]
+    fn gather<S: Simd>(&self, simd: S, scores: &[f32], lanes: usize, out: &mut [f32]) {
+        let (size, width) = (self.heads.width, self.width());
         for column in (0..size).step_by(2 * S::F32_LANES) {
             let products = Products {
                 weights: scores,
                 of_row: 1,
                 of_step: lanes,
                 lines: &self.part(VALUES, 0)[column..],
-                stride,
+                stride: self.stride(),
                 columns: (size - column).min(2 * S::F32_LANES),
-                steps: tokens,
+                steps: scores.len() / lanes,
             };
-            products.each::<S, 2>(simd, count, |query, sums| {
-                let row = &mut out[query * (stride / 3) + self.index * size..][..size];
+            products.each::<S, 2>(simd, out.len() / width, |query, sums| {
+                let row = &mut out[query * width + self.index * size..][..size];
                 let parts = row[column..].chunks_mut(S::F32_LANES);
                 for (part, sum) in parts.zip(sums) {
                     match registers_mut::<S>(part) {
@@ -184,47 +225,20 @@ impl<'a> Head<'a> {
         }
     }
 
+    /// Numbers of a token, of all heads.
+    fn width(&self) -> usize {
+        self.heads.heads * self.heads.width
+    }
+
     /// Numbers from one token to the next.
     fn stride(&self) -> usize {
-        3 * self.heads.heads * self.heads.width
+        3 * self.width()
     }
 
     /// This head's queries, keys or values from a token on, each `stride` behind the one before.
     fn part(&self, part: usize, token: usize) -> &'a [f32] {
         let place = self.index + part * self.heads.heads;
         &self.projected[token * self.stride() + place * self.heads.width..]
-    }
-}
-
-/// `turned` becomes `[size, lanes]`: a query, times `scale`, in each lane. What stands in lanes behind the last goes nowhere.
-#[inline(always)]
-fn turn(
-    queries: &[f32],
-    stride: usize,
-    count: usize,
-    scale: f32,
-    turned: &mut [f32],
-    lanes: usize,
-) {
-    for first in (0..count).step_by(4) {
-        let row =
-            |at: usize| &queries[(first + at).min(count - 1) * stride..][..turned.len() / lanes];
-        let rows: [&[f32]; 4] = std::array::from_fn(row);
-        for (at, turned) in turned.chunks_exact_mut(lanes).enumerate() {
-            let four = rows.map(|row| scale * row[at]);
-            let turned = &mut turned[first..];
-            match turned.first_chunk_mut() {
-                Some(turned) => *turned = four,
-                None => turned.copy_from_slice(&four[..turned.len()]),
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn add(scores: &mut [f32], bias: &[f32]) {
-    for (score, bias) in scores.iter_mut().zip(bias) {
-        *score += bias;
     }
 }
 
