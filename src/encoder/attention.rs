@@ -1,9 +1,9 @@
 //! Softmax attention of one text, head by head.
 //!
-//! Sixteen queries, or thirty-two, stand side by side in the lanes of registers: their scores for a key are
+//! As many queries as fit stand side by side in the lanes of two registers, thirty-two with AVX-512: their scores for a key are
 //! sums of its numbers times lanes, the softmax goes over keys lane by lane, and what comes out of the
-//! values needs no turning back. Keys and values are read where they lie. With the 24 tokens of a usual text a
-//! general product (`gemm`), which packs both its matrices, takes half as long again.
+//! values needs no turning back. Keys and values are read where they lie. General products (`gemm`), which
+//! pack both their matrices, take half as long again where all lies in the caches.
 //!
 //! # Source
 //! Vaswani et al. 2017, "Attention is all you need", section 3.2.
@@ -19,7 +19,7 @@ use super::transformer::{KEYS, QUERIES, VALUES};
 const TILE_ROWS: usize = 6;
 
 /// Most queries side by side: two registers of AVX-512.
-const MOST_QUERIES: usize = 32;
+pub(super) const MOST_QUERIES: usize = 32;
 
 /// What the texts of an encoder have in common.
 #[derive(Clone, Copy)]
@@ -54,16 +54,16 @@ pub(super) struct Scratch {
 impl<'a> Attention<'a> {
     /// Most tokens of one task: a long text is work for all threads, and its scores stay in the
     /// cache.
-    const QUERIES: usize = 64;
+    const TASK_QUERIES: usize = 64;
 
-    /// Parts of like size. They depend on the text alone, and so do the last bits of its vector.
+    /// Parts of like size.
     pub fn split(
         projected: &'a [f32],
         out: &'a mut [f32],
         tokens: usize,
     ) -> impl Iterator<Item = Self> {
         let width = out.len() / tokens;
-        let queries = tokens.div_ceil(tokens.div_ceil(Self::QUERIES));
+        let queries = tokens.div_ceil(tokens.div_ceil(Self::TASK_QUERIES));
         let part = move |(index, out)| Self {
             projected,
             first: index * queries,
@@ -418,7 +418,7 @@ mod tests {
     proptest! {
         #[test]
         fn attention_agrees_with_f64(
-            tokens in 1usize..150,
+            tokens in 1usize..=150,
             heads in 1usize..4,
             width in 1usize..70,
             biased in any::<bool>(),
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_not_finite_are_not_hidden() {
+    fn nan_and_infinity_are_not_hidden() {
         let heads = Heads {
             heads: 1,
             width: 4,

@@ -4,6 +4,8 @@
 //! Raffel et al. 2020, "Exploring the limits of transfer learning with a unified text-to-text transformer",
 //! section 2.1; transformers' `modeling_mpnet.py`.
 
+use super::attention::MOST_QUERIES;
+
 /// What is added to the attention's scores.
 pub(super) struct RelativeBias {
     /// `[heads, span]`: the bias at query position minus key position, from `-(longest - 1)` on.
@@ -12,15 +14,12 @@ pub(super) struct RelativeBias {
 }
 
 impl RelativeBias {
-    /// Queries that [`RelativeBias::of_queries`] may be asked for behind the last one.
-    const BEHIND: usize = 32;
-
     /// `table` is `[buckets, heads]`; texts have up to `longest` tokens.
     pub fn new(table: &[f32], buckets: usize, heads: usize, longest: usize) -> Self {
         let reach = longest as i64 - 1;
         let bias = |head| {
             let of_distance = move |distance: i64| table[bucket(-distance, buckets) * heads + head];
-            let behind = std::iter::repeat_n(0.0, Self::BEHIND);
+            let behind = std::iter::repeat_n(0.0, MOST_QUERIES);
             (-reach..=reach).map(of_distance).chain(behind)
         };
         Self {
@@ -29,16 +28,20 @@ impl RelativeBias {
         }
     }
 
-    /// Of the queries from `first` on to one key; those behind the last, up to 32, have none.
+    /// Of the queries from `first` on to one key; those behind the last, up to [`MOST_QUERIES`], have none.
     pub fn of_queries(&self, head: usize, first: usize, key: usize) -> &[f32] {
-        let span = 2 * self.longest - 1 + Self::BEHIND;
+        let span = 2 * self.longest - 1 + MOST_QUERIES;
         &self.by_distance[head * span..][..span][self.longest - 1 + first - key..]
     }
 
     /// Adds a query's to its scores, of all keys.
     pub fn add(&self, head: usize, query: usize, row: &mut [f32]) {
-        for (key, score) in row.iter_mut().enumerate() {
-            *score += self.of_queries(head, query, key)[0];
+        let Some(last) = row.len().checked_sub(1) else {
+            return;
+        };
+        let of_keys = self.of_queries(head, query, last)[..=last].iter().rev();
+        for (score, bias) in row.iter_mut().zip(of_keys) {
+            *score += bias;
         }
     }
 }
@@ -94,6 +97,7 @@ mod tests {
             assert_eq!(bucket(distance, 32), wanted, "distance {distance}");
         }
     }
+
     #[test]
     fn queries_find_the_bias_of_their_distance() {
         let (buckets, heads, longest) = (32, 2, 40);
@@ -105,7 +109,7 @@ mod tests {
                 let bucket = bucket(key as i64 - query as i64, buckets);
                 assert_eq!(*value, (bucket * heads + head) as f32);
             }
-            assert!(values.len() >= longest - first + RelativeBias::BEHIND - 1);
+            assert!(values.len() >= longest - first + MOST_QUERIES);
         }
         let mut row = [1.0; 3];
         bias.add(1, 2, &mut row);

@@ -303,7 +303,12 @@ impl Layer {
         precision: Precision,
     ) -> Self {
         let linear = |[weights, bias]: [&[f32]; 2]| Linear {
-            weights: PackedWeights::pack_parts(&[weights], weights.len() / bias.len(), precision),
+            weights: PackedWeights::pack(
+                weights,
+                bias.len(),
+                weights.len() / bias.len(),
+                precision,
+            ),
             bias: bias.to_vec(),
         };
         let norm = |[weight, bias]: [&[f32]; 2]| Norm {

@@ -309,7 +309,7 @@ type Kernel = fn(&Product<'_>, &mut [f32], Precision);
 
 /// The fastest that this CPU has, if it has one for the precision.
 ///
-/// `FEWSHOT_MAX_CPU_ISA=avx2` leaves AVX-512 out, to measure what a smaller processor would do.
+/// `FEWSHOT_MAX_CPU_ISA=avx2` leaves AVX-512 out of the products, to measure what a smaller processor would do.
 #[cfg(target_arch = "x86_64")]
 fn kernel(precision: Precision) -> Option<Kernel> {
     static AVX2_AT_MOST: LazyLock<bool> =

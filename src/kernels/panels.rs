@@ -21,7 +21,7 @@ pub(super) struct Panels {
 
 impl Panels {
     /// The panels of so many outputs and steps: `fill` writes the words of each, zeros before. What it says of
-    /// them comes back in their order.
+    /// them comes back in their order. On one thread: it is layers that are packed at the same time.
     pub fn fill<T>(
         outputs: usize,
         steps: usize,

@@ -221,22 +221,37 @@ mod tests {
         fn all_registers_give_the_same_integers(length in 1usize..450, seed in any::<u64>()) {
             let mut random = Random::new(seed);
             let row: Vec<f32> = (0..length).map(|_| random.normal()).collect();
-            let by = |run: fn(Row)| {
+            let activations = |run: fn(Row)| {
                 let mut bytes = vec![1; length.next_multiple_of(STEP)];
                 let mut groups = vec![RowGroup::default(); length.div_ceil(GROUP)];
                 run(Row { bytes: &mut bytes, row: &row, groups: &mut groups });
                 (bytes, groups)
             };
-            let plain = by(|row| pulp::Scalar::new().vectorize(row));
-            prop_assert_eq!(&by(|row| Arch::new().dispatch(row)), &plain);
-            #[cfg(target_arch = "x86_64")]
-            prop_assert_eq!(
-                &by(|row| match pulp::x86::V3::try_new() {
-                    Some(avx2) => Simd::vectorize(avx2, row),
-                    None => pulp::Scalar::new().vectorize(row),
-                }),
-                &plain
+            let weights = |run: fn(OutputGroup) -> (f32, f32)| {
+                let mut integers = vec![0; length];
+                let scale_and_sum = run(OutputGroup { row: &row, integers: &mut integers });
+                (integers, scale_and_sum)
+            };
+            let plain = (
+                activations(|row| pulp::Scalar::new().vectorize(row)),
+                weights(|group| pulp::Scalar::new().vectorize(group)),
             );
+            let fastest = (
+                activations(|row| Arch::new().dispatch(row)),
+                weights(|group| Arch::new().dispatch(group)),
+            );
+            prop_assert_eq!(&fastest, &plain);
+            #[cfg(target_arch = "x86_64")]
+            if pulp::x86::V3::try_new().is_some() {
+                fn avx2() -> pulp::x86::V3 {
+                    pulp::x86::V3::try_new().expect("as just seen")
+                }
+                let by_avx2 = (
+                    activations(|row| Simd::vectorize(avx2(), row)),
+                    weights(|group| Simd::vectorize(avx2(), group)),
+                );
+                prop_assert_eq!(&by_avx2, &plain);
+            }
         }
     }
 }

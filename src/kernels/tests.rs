@@ -341,6 +341,16 @@ fn values_that_are_not_finite_are_not_hidden() {
                 let sick = |row: usize| out[row * 50..][..50].iter().any(|v| !v.is_finite());
                 assert_eq!([0, 1, 2].map(sick), [false, true, false], "{precision:?}");
             }
+            case.x[40 + 11] = 1.0;
+            case.weights[7 * 40 + 11] = poison;
+            let packed = PackedWeights::pack(&case.weights, 50, 40, precision);
+            for epilogue in case.epilogues() {
+                let out = case.linear(&packed, epilogue);
+                let sick = |row: usize| !out[row * 50 + 7].is_finite();
+                // A GELU makes 0 of −∞.
+                let shown = [0, 1, 2].map(sick).contains(&true);
+                assert!(shown && out[8].is_finite(), "{precision:?}");
+            }
         }
     }
 }
