@@ -16,8 +16,8 @@ const RESAMPLES: usize = 1000;
 /// Bins of the calibration error (Guo et al. 2017, section 2).
 const BINS: usize = 15;
 
-/// A figure and the 2.5th and 97.5th percentile of its bootstrap distribution; of an accuracy of 0 or 1 Wilson's
-/// interval ([`wilson`]).
+/// A figure and the 2.5th and 97.5th percentile of its bootstrap distribution. Of an accuracy, precision or recall of
+/// 0 or 1 it is Wilson's interval ([`wilson`]), and an F1 of 0 or 1 follows these.
 ///
 /// # Source
 /// Efron & Tibshirani 1993, An Introduction to the Bootstrap, section 13.3 (percentile interval).
@@ -95,23 +95,42 @@ impl Report {
 
     fn assemble(value: &Figures, samples: &[Figures], labels: &[String], count: usize) -> Self {
         let estimate = |of: &dyn Fn(&Figures) -> f64| interval(of(value), samples.iter().map(of));
-        let label = |(class, name): (usize, &String)| LabelReport {
-            label: name.clone(),
-            count: value.confusion[class].iter().sum(),
-            precision: estimate(&|figures| figures.precision(class)),
-            recall: estimate(&|figures| figures.recall(class)),
-            f1: estimate(&|figures| figures.f1(class)),
+        let label = |(class, name): (usize, &String)| {
+            let (count, given) = (value.truths(class), value.given(class));
+            let precision = sure_of_little(estimate(&|figures| figures.precision(class)), given);
+            let recall = sure_of_little(estimate(&|figures| figures.recall(class)), count);
+            let between = [(precision.low, recall.low), (precision.high, recall.high)];
+            LabelReport {
+                label: name.clone(),
+                count,
+                precision,
+                recall,
+                f1: within(
+                    estimate(&|figures| figures.f1(class)),
+                    between.map(harmonic_mean),
+                ),
+            }
+        };
+        let labels: Vec<LabelReport> = labels.iter().enumerate().map(label).collect();
+        let occur = labels.iter().enumerate();
+        let occur = occur.filter(|&(class, _)| value.occurs(class));
+        let of_labels: Vec<Estimate> = occur.map(|(_, label)| label.f1).collect();
+        let mean = |end: fn(&Estimate) -> f64| {
+            of_labels.iter().map(end).sum::<f64>() / of_labels.len().max(1) as f64
         };
         Self {
             count,
             accuracy: sure_of_little(estimate(&Figures::accuracy), count),
-            macro_f1: estimate(&Figures::macro_f1),
+            macro_f1: within(
+                estimate(&Figures::macro_f1),
+                [mean(|f1| f1.low), mean(|f1| f1.high)],
+            ),
             mcc: estimate(&Figures::mcc),
             calibration_error: without_bias(
                 estimate(&|figures| figures.calibration_error),
                 samples,
             ),
-            labels: labels.iter().enumerate().map(label).collect(),
+            labels,
             confusion: value.confusion.clone(),
         }
     }
@@ -160,17 +179,30 @@ fn interval(value: f64, samples: impl Iterator<Item = f64>) -> Estimate {
     }
 }
 
-/// The interval of an accuracy; where all texts are right, or none, so are those of each resample, and the
+/// The interval of a share of so many texts; where all are right, or none, so are those of each resample, and the
 /// bootstrap would be sure of it after one text. Wilson's interval is not.
-fn sure_of_little(accuracy: Estimate, count: usize) -> Estimate {
-    if accuracy.value > 0.0 && accuracy.value < 1.0 {
-        return accuracy;
+fn sure_of_little(share: Estimate, count: usize) -> Estimate {
+    let (low, high) = wilson((share.value * count as f64).round() as usize, count);
+    within(share, [low, high])
+}
+
+/// `low` and `high` for a figure of 0 or 1, of which the bootstrap is too sure.
+fn within(estimate: Estimate, [low, high]: [f64; 2]) -> Estimate {
+    if estimate.value > 0.0 && estimate.value < 1.0 {
+        return estimate;
     }
-    let (low, high) = wilson((accuracy.value * count as f64).round() as usize, count);
     Estimate {
-        low,
-        high,
-        ..accuracy
+        low: low.min(estimate.value),
+        high: high.max(estimate.value),
+        ..estimate
+    }
+}
+
+fn harmonic_mean((a, b): (f64, f64)) -> f64 {
+    if a + b > 0.0 {
+        2.0 * a * b / (a + b)
+    } else {
+        0.0
     }
 }
 
@@ -210,6 +242,10 @@ impl Figures {
         }
     }
 
+    fn truths(&self, class: usize) -> usize {
+        self.confusion[class].iter().sum()
+    }
+
     fn given(&self, class: usize) -> usize {
         self.confusion.iter().map(|row| row[class]).sum()
     }
@@ -233,24 +269,23 @@ impl Figures {
     }
 
     fn recall(&self, class: usize) -> f64 {
-        ratio(
-            self.confusion[class][class],
-            self.confusion[class].iter().sum(),
-        )
+        ratio(self.confusion[class][class], self.truths(class))
     }
 
     fn f1(&self, class: usize) -> f64 {
-        let both = self.confusion[class].iter().sum::<usize>() + self.given(class);
+        let both = self.truths(class) + self.given(class);
         ratio(2 * self.confusion[class][class], both)
     }
 
-    /// Over the labels that occur, in truth or prediction, as scikit-learn has it.
+    /// In truth or prediction.
+    fn occurs(&self, class: usize) -> bool {
+        self.given(class) > 0 || self.truths(class) > 0
+    }
+
+    /// Over the labels that occur, as scikit-learn has it.
     fn macro_f1(&self) -> f64 {
-        let occurs = |&class: &usize| {
-            self.given(class) > 0 || self.confusion[class].iter().any(|&count| count > 0)
-        };
         let scores: Vec<f64> = (0..self.confusion.len())
-            .filter(occurs)
+            .filter(|&class| self.occurs(class))
             .map(|class| self.f1(class))
             .collect();
         scores.iter().sum::<f64>() / scores.len().max(1) as f64
@@ -260,7 +295,7 @@ impl Figures {
         let total = self.total() as f64;
         let (mut products, mut truths, mut givens) = (0.0, 0.0, 0.0);
         for class in 0..self.confusion.len() {
-            let truth = self.confusion[class].iter().sum::<usize>() as f64;
+            let truth = self.truths(class) as f64;
             let given = self.given(class) as f64;
             products += truth * given;
             truths += truth * truth;
@@ -348,6 +383,33 @@ mod tests {
             assert!(estimate.low < estimate.high);
         }
         assert_eq!(report, self::report());
+    }
+
+    /// Of ten texts that are all right, or all wrong, no figure is sure but Matthews'.
+    #[test]
+    fn ends_are_not_sure() {
+        let of = |given: [usize; 2]| {
+            let row = |at: usize| [[0.9f32, 0.1], [0.1, 0.9]][given[at % 2]];
+            let rows: Vec<[f32; 2]> = (0..10).map(row).collect();
+            let truth: Vec<usize> = (0..10).map(|at| at % 2).collect();
+            let labels = ["a", "b"].map(str::to_owned);
+            Report::new(&Matrix::from_rows(&rows).expect("rows"), &truth, &labels, 1)
+        };
+        let (right, wrong) = (of([0, 1]), of([1, 0]));
+        let (ten, five) = (wilson(10, 10).0, wilson(5, 5).0);
+        let label = &right.labels[0];
+        for (estimate, low) in [
+            (right.accuracy, ten),
+            (label.precision, five),
+            (label.recall, five),
+            (label.f1, five),
+            (right.macro_f1, five),
+        ] {
+            assert!((estimate.low - low).abs() < 1e-12 && estimate.high == 1.0);
+        }
+        for estimate in [wrong.accuracy, wrong.labels[1].f1, wrong.macro_f1] {
+            assert!(estimate.low == 0.0 && estimate.high > 0.25 && estimate.high < 0.5);
+        }
     }
 
     #[test]

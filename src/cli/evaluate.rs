@@ -20,7 +20,8 @@ use super::{classify, output, predict};
 /// Where the encoder is not tuned, the test texts are learned from without their labels, as `fewshot classify`
 /// does with the texts that it is given, unless --inductive is there.
 ///
-/// Every figure comes with a 95 % bootstrap interval over the test texts, an accuracy of 0 or 100 % with Wilson's.
+/// Every figure comes with a 95 % bootstrap interval over the test texts; that of 0 or 100 % rests on
+/// Wilson's, but for MCC.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   fewshot evaluate --examples datasets/tickets/few.jsonl --test datasets/tickets/test.jsonl
