@@ -12,7 +12,13 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::kernels::exp;
 use super::relative_bias::RelativeBias;
-use super::transformer::{KEYS, QUERIES, VALUES};
+
+/// Where queries, keys and values lie in a projected token.
+pub(super) const QUERIES: usize = 0;
+/// See [`QUERIES`].
+pub(super) const KEYS: usize = 1;
+/// See [`QUERIES`].
+pub(super) const VALUES: usize = 2;
 
 /// Keys or queries of a tile: with two registers each, and the two that they are multiplied with, as many as AVX2
 /// has registers for.

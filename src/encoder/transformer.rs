@@ -17,12 +17,11 @@ use rayon::prelude::*;
 use super::EncoderError;
 use super::attention::{self, Attention, Heads};
 use super::config::{Architecture, TransformerConfig};
-use super::kernels::{Activation, LayerNorm, activate, add_bias, layer_norm, softmax_row};
+use super::kernels::{Activation, LayerNorm, activate, add_bias, layer_norm};
 use super::layer_tensors::LayerParts;
 use super::relative_bias::RelativeBias;
 use super::weights::{Values, Weights};
 use crate::kernels::{Epilogue, PackedWeights, Precision, Scratch, linear};
-use crate::matmul::{Threads, View, matmul_scaled};
 
 /// The weights of one encoder, ready to run. A clone shares them.
 #[derive(Clone)]
@@ -30,7 +29,7 @@ pub(super) struct Transformer {
     pub config: TransformerConfig,
     embeddings: Arc<Embeddings>,
     layers: Vec<Arc<Layer>>,
-    relative: Option<Arc<RelativeBias>>,
+    pub relative: Option<Arc<RelativeBias>>,
 }
 
 struct Embeddings {
@@ -235,49 +234,6 @@ impl Transformer {
         });
     }
 
-    /// How much each of `queries` tokens from `first` on attends to each token of its text:
-    /// `scores` becomes `[queries, tokens]`, each row of sum 1. `projected` is the whole text's.
-    pub fn probabilities(
-        &self,
-        head: usize,
-        projected: &[f32],
-        first: usize,
-        queries: usize,
-        scores: &mut Vec<f32>,
-    ) {
-        let tokens = projected.len() / (3 * self.config.width);
-        scores.resize(queries * tokens, 0.0);
-        matmul_scaled(
-            scores,
-            tokens,
-            self.part(QUERIES, head, projected, first, queries),
-            self.part(KEYS, head, projected, 0, tokens).transposed(),
-            self.config.attention_scale(),
-            Threads::One,
-        );
-        for (query, row) in scores.chunks_exact_mut(tokens).enumerate() {
-            if let Some(relative) = &self.relative {
-                relative.add(head, first + query, row);
-            }
-            softmax_row(row);
-        }
-    }
-
-    /// A head's queries, keys or values of some tokens, `[rows, head width]`.
-    pub fn part<'p>(
-        &self,
-        part: usize,
-        head: usize,
-        projected: &'p [f32],
-        first: usize,
-        rows: usize,
-    ) -> View<'p, f32> {
-        let width = self.config.width;
-        let size = self.config.head_width();
-        let from = (first * 3 + part) * width + head * size;
-        View::strided(&projected[from..], rows, size, 3 * width)
-    }
-
     /// The same encoder with other layers from the index `first` on.
     pub fn with_layers(&self, first: usize, layers: Vec<Layer>) -> Self {
         let mut changed = self.clone();
@@ -287,13 +243,6 @@ impl Transformer {
         changed
     }
 }
-
-/// Where queries, keys and values lie in a projected token.
-pub(super) const QUERIES: usize = 0;
-/// See [`QUERIES`].
-pub(super) const KEYS: usize = 1;
-/// See [`QUERIES`].
-pub(super) const VALUES: usize = 2;
 
 impl Layer {
     /// Packs the linear layers.

@@ -2,7 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::super::transformer::{KEYS, QUERIES, Transformer, VALUES};
+use super::super::attention::{KEYS, QUERIES, VALUES};
+use super::super::kernels::softmax_row;
+use super::super::transformer::Transformer;
 use crate::matmul::{Threads, View, matmul, matmul_scaled};
 
 /// The gradient of queries, keys and values, `[tokens, 3 · width]`, from that of the attention's
@@ -53,9 +55,9 @@ impl Space {
     ) {
         let (width, size) = (transformer.config.width, transformer.config.head_width());
         let tokens = gradient.len() / width;
-        let part = |part| transformer.part(part, head, projected, 0, tokens);
+        let part = |part| part_of(transformer, part, head, projected);
         let gradient = View::strided(&gradient[head * size..], tokens, size, width);
-        transformer.probabilities(head, projected, 0, tokens, &mut self.probabilities);
+        fill_probabilities(transformer, head, projected, &mut self.probabilities);
         let probabilities = View::dense(&self.probabilities, tokens);
         let place = |part: usize| part * width + head * size;
         let stride = 3 * width;
@@ -106,4 +108,43 @@ fn softmax_gradient(gradient: &mut [f32], probabilities: &[f32], tokens: usize) 
             *gradient = (*gradient - mean) * share;
         }
     }
+}
+
+/// How much each token of a text attends to each: `[tokens, tokens]`, each row of sum 1.
+fn fill_probabilities(
+    transformer: &Transformer,
+    head: usize,
+    projected: &[f32],
+    probabilities: &mut Vec<f32>,
+) {
+    let tokens = projected.len() / (3 * transformer.config.width);
+    let part = |part| part_of(transformer, part, head, projected);
+    probabilities.resize(tokens * tokens, 0.0);
+    matmul_scaled(
+        probabilities,
+        tokens,
+        part(QUERIES),
+        part(KEYS).transposed(),
+        transformer.config.attention_scale(),
+        Threads::One,
+    );
+    for (query, row) in probabilities.chunks_exact_mut(tokens).enumerate() {
+        if let Some(relative) = &transformer.relative {
+            relative.add(head, query, row);
+        }
+        softmax_row(row);
+    }
+}
+
+/// A head's queries, keys or values of a text, `[tokens, head width]`.
+fn part_of<'p>(
+    transformer: &Transformer,
+    part: usize,
+    head: usize,
+    projected: &'p [f32],
+) -> View<'p, f32> {
+    let (width, size) = (transformer.config.width, transformer.config.head_width());
+    let tokens = projected.len() / (3 * width);
+    let from = part * width + head * size;
+    View::strided(&projected[from..], tokens, size, 3 * width)
 }
