@@ -8,7 +8,6 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::epilogue::{Epilogue, gelu};
 use super::panels::WIDTH;
 use super::quantise::RowGroup;
 use super::schedule::{Shared, tiles};
@@ -107,8 +106,10 @@ macro_rules! task {
                     $floats(product, (row, column, group), &mut floats, sums);
                 }
                 for (at, floats) in floats.into_iter().enumerate() {
+                    // SAFETY: both are the same bytes, and any bytes are floats.
+                    let sums: [f32; COLUMNS] = unsafe { std::mem::transmute(floats) };
                     // SAFETY: the caller's word for `out`.
-                    unsafe { finish(product, out, row + at, column, floats) };
+                    unsafe { product.finish(out, row + at, column, sums) };
                 }
             }
             for rows in tiles(rows, ROWS) {
@@ -193,42 +194,4 @@ fn dequantise<const HEIGHT: usize>(
             floats[at] = _mm256_fmadd_ps(scaled, _mm256_set1_ps(scale), float);
         }
     }
-}
-
-/// Applies the epilogue and stores one row of a tile.
-///
-/// # Safety
-/// `out` is `[rows, outputs]` of the product, and this row's outputs from `column` on are ours alone.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn finish(
-    product: &Product<'_>,
-    out: Shared,
-    row: usize,
-    column: usize,
-    sums: [__m256; REGISTERS],
-) {
-    // SAFETY: both are the same bytes, and any bytes are floats.
-    let mut sums: [f32; COLUMNS] = unsafe { std::mem::transmute(sums) };
-    let outputs = product.plan.outputs;
-    let count = outputs.saturating_sub(column).min(COLUMNS);
-    if count == 0 {
-        return;
-    }
-    let place = row * outputs + column;
-    let bias = &product.epilogue.bias()[column..][..count];
-    for (sum, bias) in sums.iter_mut().zip(bias) {
-        *sum += bias;
-    }
-    match product.epilogue {
-        Epilogue::Bias(_) => (),
-        Epilogue::BiasGelu(_) => sums.iter_mut().for_each(|sum| *sum = gelu(*sum)),
-        Epilogue::BiasResidual { residual, .. } => {
-            for (sum, residual) in sums.iter_mut().zip(&residual[place..][..count]) {
-                *sum += residual;
-            }
-        }
-    }
-    // SAFETY: `count` outputs of the row begin at `place`, and no other task writes them.
-    unsafe { std::ptr::copy_nonoverlapping(sums.as_ptr(), out.start().add(place), count) };
 }

@@ -4,15 +4,15 @@
 //! Weights are packed once, at load, into panels of 48 outputs in the order in which
 //! the inner loop reads them; a library that is handed a plain matrix packs it anew in every call.
 //! The inner loop holds a tile of 8 rows × 48 outputs in 24 of the 32 AVX-512 registers (6 × 16 in
-//! 12 of the 16 of AVX2) and runs over all inputs at once, so that the sums never go to memory. With
+//! 12 of the 16 of AVX2, 5 × 16 in 20 of the 32 of AArch64) and runs over all inputs at once, so that the sums never go to memory. With
 //! the same tile and the same bytes per step, one instruction makes the difference between the
 //! precisions:
 //!
 //! | precision | a 32-bit lane holds | instruction | products per lane | needs |
 //! |---|---|---|---|---|
-//! | f32 | one f32 | `vfmadd231ps` | 1 | AVX2 and FMA, or AVX-512 |
+//! | f32 | one f32 | `vfmadd231ps`, `fmla` | 1 | AVX2 and FMA, or AVX-512; AArch64 |
 //! | bf16 | two bf16 | `vdpbf16ps` | 2 | AVX512_BF16 |
-//! | int8 | four int8 | `vpdpbusd` | 4 | AVX-VNNI, or AVX512_VNNI |
+//! | int8 | four int8 | `vpdpbusd`, `sdot` | 4 | AVX-VNNI, or AVX512_VNNI; ARMv8.4 |
 //!
 //! A row's result does not depend on the other rows of the call, whatever their number.
 //!
@@ -25,6 +25,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod epilogue;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod panels;
 mod portable;
 mod quantise;
@@ -32,15 +34,13 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
-use std::sync::LazyLock;
-
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::matmul::{Threads, View, matmul};
 use panels::Panels;
 use quantise::{Columns, GROUP, RowGroup, STEP, quantise_row, quantise_weights};
-use schedule::Plan;
+use schedule::{Plan, Shared};
 
 pub use epilogue::Epilogue;
 pub(crate) use epilogue::{gelu, normal_share};
@@ -296,9 +296,35 @@ impl Product<'_> {
             None => self.panels.steps(),
         }
     }
-}
 
-impl Product<'_> {
+    /// Applies the epilogue to the sums of a row's outputs from `column` on, and stores those that exist. Inlined,
+    /// so that it has the instructions of the kernel that calls it.
+    ///
+    /// # Safety
+    /// `out` is `[rows, outputs]` of the product, and these outputs of the row are ours alone.
+    #[inline(always)]
+    #[cfg_attr(
+        not(any(target_arch = "x86_64", target_arch = "aarch64")),
+        expect(dead_code)
+    )]
+    unsafe fn finish<const COLUMNS: usize>(
+        &self,
+        out: Shared,
+        row: usize,
+        column: usize,
+        mut sums: [f32; COLUMNS],
+    ) {
+        let outputs = self.plan.outputs;
+        let count = outputs.saturating_sub(column).min(COLUMNS);
+        if count == 0 {
+            return;
+        }
+        let place = row * outputs + column;
+        self.epilogue.apply_to_part(&mut sums, place, column);
+        // SAFETY: `count` outputs of the row begin at `place`, and no other task writes them.
+        unsafe { std::ptr::copy_nonoverlapping(sums.as_ptr(), out.start().add(place), count) };
+    }
+
     fn run(&self, out: &mut [f32], precision: Precision) {
         kernel(precision).unwrap_or(portable::run)(self, out, precision);
     }
@@ -312,8 +338,9 @@ type Kernel = fn(&Product<'_>, &mut [f32], Precision);
 /// `FEWSHOT_MAX_CPU_ISA=avx2` leaves AVX-512 out of the products, to measure what a smaller processor would do.
 #[cfg(target_arch = "x86_64")]
 fn kernel(precision: Precision) -> Option<Kernel> {
-    static AVX2_AT_MOST: LazyLock<bool> =
-        LazyLock::new(|| std::env::var("FEWSHOT_MAX_CPU_ISA").is_ok_and(|isa| isa == "avx2"));
+    static AVX2_AT_MOST: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
+        std::env::var("FEWSHOT_MAX_CPU_ISA").is_ok_and(|isa| isa == "avx2")
+    });
     if avx512::available(precision) && !*AVX2_AT_MOST {
         Some(avx512::run)
     } else if avx2::available(precision) {
@@ -323,7 +350,12 @@ fn kernel(precision: Precision) -> Option<Kernel> {
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
+fn kernel(precision: Precision) -> Option<Kernel> {
+    neon::available(precision).then_some(neon::run)
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn kernel(_: Precision) -> Option<Kernel> {
     None
 }
