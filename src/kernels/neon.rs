@@ -47,7 +47,7 @@ pub(super) fn run(product: &Product<'_>, out: &mut [f32], precision: Precision) 
 /// One block of rows with one panel. `$signed` makes of a row's words what `$dot` takes; `$dot` adds the products of
 /// the activations in a lane and the weights to a `$sum`; `$floats` adds a group's sums, as f32, to those before.
 macro_rules! task {
-    ($name:ident, $features:literal, $sum:ty, $signed:ident, $dot:ident, $floats:ident) => {
+    ($name:ident, $features:literal, $sum:ty, $zero:expr, $signed:ident, $dot:ident, $floats:ident) => {
         /// # Safety
         /// The CPU has the features; `out` is `[rows, outputs]` of the product; no other task
         /// works on these rows and this panel.
@@ -87,12 +87,10 @@ macro_rules! task {
                 let steps = product.panels.steps();
                 let panel = product.panels.panel(column / WIDTH).as_ptr().cast::<u32>();
                 let words = product.words[row * steps..][..HEIGHT * steps].as_ptr();
-                // SAFETY: any bytes are floats, and all zeros are 0.
-                let mut floats: Floats<HEIGHT> = unsafe { std::mem::zeroed() };
+                let mut floats = [[vdupq_n_f32(0.0); REGISTERS]; HEIGHT];
                 let together = product.steps_together();
                 for group in 0..steps.div_ceil(together) {
-                    // SAFETY: as above.
-                    let mut sums: [[$sum; REGISTERS]; HEIGHT] = unsafe { std::mem::zeroed() };
+                    let mut sums = [[$zero; REGISTERS]; HEIGHT];
                     let end = steps.min((group + 1) * together);
                     for step in (group * together..end).step_by(LANES) {
                         let count = LANES.min(end - step);
@@ -144,6 +142,7 @@ task!(
     f32_task,
     "neon",
     float32x4_t,
+    vdupq_n_f32(0.0),
     as_they_are,
     f32_dot,
     already_floats
@@ -152,6 +151,7 @@ task!(
     int8_task,
     "neon,dotprod",
     int32x4_t,
+    vdupq_n_s32(0),
     less_128,
     int8_dot,
     dequantise
