@@ -106,10 +106,8 @@ macro_rules! task {
                     $floats(product, (row, column, group), &mut floats, sums);
                 }
                 for (at, floats) in floats.into_iter().enumerate() {
-                    // SAFETY: both are the same bytes, and any bytes are floats.
-                    let sums: [f32; COLUMNS] = unsafe { std::mem::transmute(floats) };
                     // SAFETY: the caller's word for `out`.
-                    unsafe { product.finish(out, row + at, column, sums) };
+                    unsafe { finish(product, out, row + at, column, floats) };
                 }
             }
             for rows in tiles(rows, ROWS) {
@@ -194,4 +192,24 @@ fn dequantise<const HEIGHT: usize>(
             floats[at] = _mm256_fmadd_ps(scaled, _mm256_set1_ps(scale), float);
         }
     }
+}
+
+/// Applies the epilogue and stores one row of a tile. A function of its own: inlined, it drives the tile's sums
+/// out of the registers.
+///
+/// # Safety
+/// `out` is `[rows, outputs]` of the product, and this row's outputs from `column` on are ours alone.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn finish(
+    product: &Product<'_>,
+    out: Shared,
+    row: usize,
+    column: usize,
+    sums: [__m256; REGISTERS],
+) {
+    // SAFETY: both are the same bytes, and any bytes are floats.
+    let sums: [f32; COLUMNS] = unsafe { std::mem::transmute(sums) };
+    // SAFETY: the caller's word.
+    unsafe { product.finish(out, row, column, sums) };
 }

@@ -43,25 +43,6 @@ impl<'a> Epilogue<'a> {
     }
 }
 
-impl Epilogue<'_> {
-    /// Finishes the part of a row from output `column` on, which stands at `place` of the result.
-    #[inline(always)]
-    pub(super) fn apply_to_part(&self, sums: &mut [f32], place: usize, column: usize) {
-        for (sum, bias) in sums.iter_mut().zip(&self.bias()[column..]) {
-            *sum += bias;
-        }
-        match self {
-            Self::Bias(_) => (),
-            Self::BiasGelu(_) => sums.iter_mut().for_each(|sum| *sum = gelu(*sum)),
-            Self::BiasResidual { residual, .. } => {
-                for (sum, residual) in sums.iter_mut().zip(&residual[place..]) {
-                    *sum += residual;
-                }
-            }
-        }
-    }
-}
-
 fn add(sums: &mut [f32], terms: &[f32]) {
     for (sum, term) in sums.iter_mut().zip(terms) {
         *sum += term;

@@ -320,7 +320,19 @@ impl Product<'_> {
             return;
         }
         let place = row * outputs + column;
-        self.epilogue.apply_to_part(&mut sums, place, column);
+        let bias = &self.epilogue.bias()[column..][..count];
+        for (sum, bias) in sums.iter_mut().zip(bias) {
+            *sum += bias;
+        }
+        match self.epilogue {
+            Epilogue::Bias(_) => (),
+            Epilogue::BiasGelu(_) => sums.iter_mut().for_each(|sum| *sum = gelu(*sum)),
+            Epilogue::BiasResidual { residual, .. } => {
+                for (sum, residual) in sums.iter_mut().zip(&residual[place..][..count]) {
+                    *sum += residual;
+                }
+            }
+        }
         // SAFETY: `count` outputs of the row begin at `place`, and no other task writes them.
         unsafe { std::ptr::copy_nonoverlapping(sums.as_ptr(), out.start().add(place), count) };
     }

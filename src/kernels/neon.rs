@@ -114,10 +114,8 @@ macro_rules! task {
                     $floats(product, (row, column, group), &mut floats, sums);
                 }
                 for (at, floats) in floats.into_iter().enumerate() {
-                    // SAFETY: both are the same bytes, and any bytes are floats.
-                    let sums: [f32; COLUMNS] = unsafe { std::mem::transmute(floats) };
                     // SAFETY: the caller's word for `out`.
-                    unsafe { product.finish(out, row + at, column, sums) };
+                    unsafe { finish(product, out, row + at, column, floats) };
                 }
             }
             for rows in tiles(rows, ROWS) {
@@ -256,4 +254,22 @@ fn dequantise<const HEIGHT: usize>(
             floats[at] = vfmaq_n_f32(float, scaled, scale);
         }
     }
+}
+
+/// Applies the epilogue and stores one row of a tile. A function of its own, as that of AVX2.
+///
+/// # Safety
+/// `out` is `[rows, outputs]` of the product, and this row's outputs from `column` on are ours alone.
+#[inline(never)]
+unsafe fn finish(
+    product: &Product<'_>,
+    out: Shared,
+    row: usize,
+    column: usize,
+    sums: [float32x4_t; REGISTERS],
+) {
+    // SAFETY: both are the same bytes, and any bytes are floats.
+    let sums: [f32; COLUMNS] = unsafe { std::mem::transmute(sums) };
+    // SAFETY: the caller's word.
+    unsafe { product.finish(out, row, column, sums) };
 }

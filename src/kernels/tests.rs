@@ -8,8 +8,10 @@ use crate::random::Random;
 
 const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
 
-/// Cases of each property: Miri takes seconds for one.
+/// Cases of each property, and what their shapes are divided by: Miri takes minutes for a large one.
 const CASES: u32 = if cfg!(miri) { 2 } else { 48 };
+/// See [`CASES`].
+const LESS: usize = if cfg!(miri) { 8 } else { 1 };
 
 /// A layer with random numbers.
 struct Case {
@@ -249,7 +251,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(CASES))]
 
     #[test]
-    fn products_of_any_shape(rows in 0usize..70, inputs in 1usize..500, outputs in 1usize..130, seed in any::<u64>()) {
+    fn products_of_any_shape(rows in 0usize..70 / LESS, inputs in 1usize..500 / LESS, outputs in 1usize..130 / LESS, seed in any::<u64>()) {
         let case = Case::new(rows, inputs, outputs, seed);
         case.check(Precision::F32, |_, _| 0.0);
         case.check(Precision::Bf16, |row, output| case.bf16_tolerance(row, output));
@@ -258,7 +260,7 @@ proptest! {
 
     /// With scales of 1, int8 gives integers, and they are the right ones.
     #[test]
-    fn integers_are_exact(rows in 1usize..20, inputs in 2usize..300, outputs in 1usize..100, seed in any::<u64>()) {
+    fn integers_are_exact(rows in 1usize..20, inputs in 2usize..300 / LESS, outputs in 1usize..100 / LESS, seed in any::<u64>()) {
         // A group needs two inputs for its range.
         let inputs = inputs + usize::from(inputs % GROUP == 1);
         let mut case = Case::new(rows, inputs, outputs, seed);
