@@ -174,6 +174,9 @@ pub struct EmbeddingKey {
     pub settings: String,
     /// In which numbers they were computed.
     pub precision: Precision,
+    /// Where, if not on the processor: [`Encoder::device_name`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// The layers that are averaged.
     pub layers: Vec<usize>,
 }
@@ -202,6 +205,7 @@ impl EmbeddingKey {
             },
             settings: encoder.settings_sha256().to_owned(),
             precision: encoder.precision(),
+            device: Some(encoder.device_name().to_owned()).filter(|name| name != "cpu"),
             layers: layers.indices(encoder.layers())?,
         })
     }

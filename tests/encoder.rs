@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use fewshot::data::{Dataset, FieldNames};
-use fewshot::encoder::{Architecture, Encoder, EncoderError, LayerMix, Pooling, Precision};
+use fewshot::encoder::{
+    Architecture, Encoder, EncoderError, LayerMix, Pooling, Precision, TuneOptions,
+};
 use fewshot::hub::{HubOptions, ModelFiles, resolve};
 use fewshot::matrix::Matrix;
 use fewshot::start::StartFrom;
@@ -62,6 +64,15 @@ fn real_in(id: &str, precision: Precision) -> Option<Encoder> {
             None
         }
     }
+}
+
+/// The encoder as it is, and by candle's operations, as a GPU runs it.
+fn both_ways(open: impl Fn() -> Encoder) -> [Encoder; 2] {
+    [open(), on_device(open())]
+}
+
+fn on_device(encoder: Encoder) -> Encoder {
+    encoder.on(&Device::Cpu).expect("candle's own CPU")
 }
 
 /// The precisions that this CPU has.
@@ -126,13 +137,14 @@ fn assert_agrees(encoder: &Encoder, name: &str, mix: &LayerMix) {
 #[test]
 fn tiny_models_agree_with_transformers_in_every_layer() {
     for name in ["tiny-bert", "tiny-mpnet"] {
-        let encoder = open(&data(name)).expect("a model");
-        let last = encoder.encode(&texts(), &LayerMix::Last).expect("vectors");
-        assert_close(&last.vectors, &reference(name, "mean"));
-        let layers = encoder
-            .encode_layers(&texts(), &[0, 1, 2, 3, 4])
-            .expect("vectors");
-        assert_close(&layers.vectors, &reference(name, "layers"));
+        for encoder in both_ways(|| open(&data(name)).expect("a model")) {
+            let last = encoder.encode(&texts(), &LayerMix::Last).expect("vectors");
+            assert_close(&last.vectors, &reference(name, "mean"));
+            let layers = encoder
+                .encode_layers(&texts(), &[0, 1, 2, 3, 4])
+                .expect("vectors");
+            assert_close(&layers.vectors, &reference(name, "layers"));
+        }
     }
 }
 
@@ -146,7 +158,9 @@ fn real_mpnet_agrees_with_transformers() {
         (768, 12, 384)
     );
     assert!(encoder.normalises() && encoder.architecture() == Architecture::Mpnet);
-    assert_agrees(&encoder, "mpnet", &"6-12".parse().expect("a range"));
+    let mix = "6-12".parse().expect("a range");
+    assert_agrees(&encoder, "mpnet", &mix);
+    assert_agrees(&on_device(encoder), "mpnet", &mix);
 }
 
 #[test]
@@ -159,7 +173,9 @@ fn real_minilm_agrees_with_transformers() {
         (384, 6, 256)
     );
     assert_eq!(encoder.architecture(), Architecture::Bert);
-    assert_agrees(&encoder, "minilm", &"3-6".parse().expect("a range"));
+    let mix = "3-6".parse().expect("a range");
+    assert_agrees(&encoder, "minilm", &mix);
+    assert_agrees(&on_device(encoder), "minilm", &mix);
 }
 
 /// A copy of tiny-bert, a plain repository, with sentence-transformers files around it.
@@ -188,10 +204,11 @@ fn each_pooling_of_a_folder_is_followed() {
     ];
     for (mode, pooling, tensor) in modes {
         let dir = with_pooling(mode);
-        let encoder = open(dir.path()).expect("a model");
-        assert_eq!(encoder.pooling(), pooling);
-        let got = encoder.encode(&texts(), &LayerMix::Last).expect("vectors");
-        assert_close(&got.vectors, &reference("tiny-bert", tensor));
+        for encoder in both_ways(|| open(dir.path()).expect("a model")) {
+            assert_eq!(encoder.pooling(), pooling);
+            let got = encoder.encode(&texts(), &LayerMix::Last).expect("vectors");
+            assert_close(&got.vectors, &reference("tiny-bert", tensor));
+        }
     }
 }
 
@@ -221,8 +238,11 @@ fn a_plain_repository_gets_the_defaults() {
 
 #[test]
 fn a_text_does_not_depend_on_its_neighbours() {
-    for name in ["tiny-bert", "tiny-mpnet"] {
-        let encoder = open(&data(name)).expect("a model");
+    let encoders = ["tiny-bert", "tiny-mpnet"].map(|name| {
+        let open = || open(&data(name)).expect("a model");
+        both_ways(open).map(|encoder| (name, encoder))
+    });
+    for (name, encoder) in encoders.into_iter().flatten() {
         let together = encoder
             .encode(&texts(), &LayerMix::All)
             .expect("vectors")
@@ -235,6 +255,46 @@ fn a_text_does_not_depend_on_its_neighbours() {
             let difference = difference(alone.row(0), together.row(index));
             assert!(difference <= 1e-4, "{name}, text {index}: {difference}");
         }
+    }
+}
+
+#[test]
+fn tuned_layers_go_with_the_encoder_to_a_device() {
+    let (texts, layers) = (texts(), LayerMix::All);
+    let vectors = |encoder: &Encoder| encoder.encode(&texts, &layers).expect("vectors").vectors;
+    let options = TuneOptions {
+        layers: 2,
+        steps: 5,
+        learning_rate: 1e-2,
+        ..TuneOptions::default()
+    };
+    let classes: Vec<usize> = (0..8).map(|index| index % 2).collect();
+    let tuned = |encoder: &Encoder| {
+        let tuned = encoder.tune(&texts[..8], &classes, &options, &mut |_| {});
+        tuned.expect("a tuned encoder")
+    };
+    let [encoder, device] = both_ways(|| open(&data("tiny-mpnet")).expect("a model"));
+    let expected = vectors(&tuned(&encoder));
+    let rows: Vec<Vec<f32>> = expected.iter_rows().map(<[f32]>::to_vec).collect();
+    assert!(difference(expected.values(), vectors(&encoder).values()) > 0.1);
+    assert_close(&vectors(&tuned(&device)), &rows);
+    assert_close(&vectors(&on_device(tuned(&encoder))), &rows);
+}
+
+#[test]
+fn a_device_takes_no_other_precision() {
+    for precision in precisions().filter(|&precision| precision != Precision::F32) {
+        let encoder = open_in(&data("tiny-bert"), precision).expect("a model");
+        let refused = encoder.on(&Device::Cpu).err();
+        let refused = refused.expect("an error");
+        assert!(
+            matches!(refused, EncoderError::DevicePrecision { precision: found } if found == precision)
+        );
+        assert!(
+            refused
+                .hint()
+                .is_some_and(|hint| hint.contains("--device cpu"))
+        );
     }
 }
 

@@ -69,12 +69,18 @@ impl Context {
     /// A certain encoder.
     pub fn encoder_of(&self, model: &str, hub: &HubOptions) -> Result<Arc<Encoder>, Failure> {
         let start = Instant::now();
-        let encoder = Encoder::load_in(&self.files(model, hub)?, self.common.precision)?;
+        let gpu = self.common.device.gpu(self.common.precision)?;
+        let precision = self.common.precision.on(gpu.as_ref());
+        let mut encoder = Encoder::load_in(&self.files(model, hub)?, precision)?;
+        if let Some(gpu) = gpu {
+            encoder = encoder.on(&gpu)?;
+        }
         self.verbose(|| {
             format!(
-                "encoder {model} loaded in {:.2} s, {}",
+                "encoder {model} loaded in {:.2} s, {} on {}",
                 start.elapsed().as_secs_f64(),
-                encoder.precision().name()
+                encoder.precision().name(),
+                encoder.device_name()
             )
         });
         Ok(Arc::new(encoder))

@@ -4,6 +4,7 @@ mod benchmark;
 mod cache;
 mod classify;
 mod context;
+mod device;
 mod embed;
 mod evaluate;
 mod failure;

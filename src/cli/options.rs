@@ -8,7 +8,7 @@ use clap::Args;
 use fewshot::classifier::FitOptions;
 use fewshot::data::{Dataset, Example, FieldNames, InputFormat, OutputFormat, Warning};
 use fewshot::embedding_cache::{CacheError, CacheOptions};
-use fewshot::encoder::{LayerMix, Precision};
+use fewshot::encoder::LayerMix;
 use fewshot::head::{
     Averaging, HeadError, HeadKind, HeadOptions, LinearOptions, MlpOptions, Start as MlpStart,
 };
@@ -18,6 +18,7 @@ use fewshot::support::ClassWeights;
 use fewshot::threshold::Threshold;
 use fewshot::tune::Tune;
 
+use super::device::{DeviceChoice, PrecisionChoice};
 use super::failure::Failure;
 use super::output;
 
@@ -42,35 +43,31 @@ pub struct Common {
     #[arg(long, global = true, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
     /// Numbers in which the encoder computes: auto (the fastest that the processor has: int8, else
-    /// bf16, else f32), f32, bf16 or int8
-    #[arg(long, global = true, value_name = "KIND", default_value = "auto", value_parser = parse_precision)]
-    pub precision: Precision,
+    /// bf16, else f32; a GPU has f32), f32, bf16 or int8
+    #[arg(long, global = true, value_name = "KIND", default_value = "auto")]
+    pub precision: PrecisionChoice,
     /// Threads [default: one a core]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// Of everything random; the same seed, data and machine give the same result
     #[arg(long, global = true, default_value_t = 42, value_name = "N")]
     pub seed: u64,
-    /// Where the encoder runs; this version runs on the CPU only
-    #[arg(long, global = true, default_value = "cpu", value_parser = ["cpu"])]
-    pub device: String,
+    /// Where the encoder runs: auto (a GPU if this program was built for one and finds it, else the processor), cpu,
+    /// cuda or metal; tuning stays on the processor
+    #[arg(
+        long,
+        global = true,
+        value_name = "KIND",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
+    pub device: DeviceChoice,
     /// No notes, no progress; warnings and errors stay
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Say what is done and how long it took
     #[arg(short, long, global = true)]
     pub verbose: bool,
-}
-
-fn parse_precision(text: &str) -> Result<Precision, String> {
-    let known = [Precision::F32, Precision::Bf16, Precision::Int8];
-    let named = known.into_iter().find(|precision| precision.name() == text);
-    match text {
-        "auto" => Ok(Precision::automatic()),
-        _ => {
-            named.ok_or_else(|| format!("`{text}` is no precision; choose auto, f32, bf16 or int8"))
-        }
-    }
 }
 
 /// The names of the fields of examples and texts.

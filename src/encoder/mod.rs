@@ -5,6 +5,7 @@
 
 mod attention;
 mod config;
+mod device;
 mod kernels;
 mod layer_mix;
 mod layer_tensors;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use crate::kernels::Precision;
+pub use candle_core::Device;
 pub use config::{Architecture, Pooling};
 pub use layer_mix::LayerMix;
 pub use tuning::{Loss, TuneOptions, TuneProgress, TunedLayers};
@@ -31,7 +33,9 @@ pub use windows::MAX_TEXT_BYTES;
 use crate::hub::{ModelFiles, hex};
 use crate::matrix::Matrix;
 use config::ModelConfig;
+use device::DeviceTransformer;
 use transformer::{Transformer, Workspace};
+use weights::Weights;
 use windows::{Tokens, Windows};
 
 /// What can go wrong between a text and its vector.
@@ -108,6 +112,18 @@ pub enum EncoderError {
         /// The precision asked for.
         precision: Precision,
     },
+    /// A GPU cannot run in this precision.
+    #[error("a GPU computes in f32 here, not in {}", .precision.name())]
+    DevicePrecision {
+        /// The precision asked for.
+        precision: Precision,
+    },
+    /// A GPU, or candle on it, fails.
+    #[error("the device fails: {reason}")]
+    Device {
+        /// What candle says.
+        reason: String,
+    },
     /// Tuning made the loss NaN or infinite.
     #[error("tuning the encoder does not converge")]
     Diverged,
@@ -137,6 +153,10 @@ impl EncoderError {
                 "choose a BERT or MPNet model, such as sentence-transformers/all-mpnet-base-v2"
             }
             Self::Precision { .. } => "use --precision auto, which takes what there is",
+            Self::DevicePrecision { .. } => {
+                "leave out --precision, or run on the processor with --device cpu"
+            }
+            Self::Device { .. } => "run on the processor with --device cpu",
             Self::Diverged => "leave the encoder as it is with --tune off",
             Self::NoSuchLayer { .. } => "choose --layers within the encoder, or `last`",
             Self::Read { .. }
@@ -150,6 +170,15 @@ impl EncoderError {
             Self::Tokenise(_) => return None,
         };
         Some(hint.to_owned())
+    }
+}
+
+impl From<candle_core::Error> for EncoderError {
+    /// Its first line; a trace of the stack may follow.
+    fn from(error: candle_core::Error) -> Self {
+        let reason = error.to_string();
+        let reason = reason.lines().next().unwrap_or_default().to_owned();
+        Self::Device { reason }
     }
 }
 
@@ -175,13 +204,15 @@ fn before_there_was_a_choice() -> Precision {
     Precision::F32
 }
 
-/// A BERT or MPNet encoder, ready to run on the CPU.
+/// A BERT or MPNet encoder, ready to run.
 pub struct Encoder {
     identity: EncoderIdentity,
     settings_sha256: String,
     config: ModelConfig,
     windows: Arc<Windows>,
     transformer: Transformer,
+    /// Embeds in place of `transformer`, which tuning still uses.
+    device: Option<DeviceTransformer>,
     /// Where the weights of layers that are tuned are read again.
     weights: PathBuf,
     tuned: Option<Arc<TunedLayers>>,
@@ -212,6 +243,9 @@ pub struct Note {
 /// Tokens that go through the encoder at once. Any number from 256 to 2048 takes the same time, to
 /// some per cent; this many need some 30 MB of memory at width 768.
 const BATCH_TOKENS: usize = 1024;
+
+/// The same of a GPU, which has many more threads.
+const DEVICE_BATCH_TOKENS: usize = 16 * BATCH_TOKENS;
 
 impl Encoder {
     /// Loads a model's files, to run in f32.
@@ -248,10 +282,30 @@ impl Encoder {
             config,
             windows: Arc::new(windows),
             transformer,
+            device: None,
             weights: files.weights.clone(),
             tuned: None,
             spare: Mutex::default(),
         })
+    }
+
+    /// The same encoder on a device of candle's, a GPU: texts are embedded there, in f32, by candle's operations.
+    /// Vectors differ from the processor's by rounding. Tuning stays on the processor.
+    ///
+    /// On [`Device::Cpu`] candle's operations run on the processor, several times slower than without this call.
+    ///
+    /// # Errors
+    /// If the encoder was not loaded in f32, the weights cannot be read again, or the device fails.
+    pub fn on(mut self, device: &Device) -> Result<Self, EncoderError> {
+        let precision = self.precision();
+        if precision != Precision::F32 {
+            return Err(EncoderError::DevicePrecision { precision });
+        }
+        let weights = Weights::open(&self.weights)?;
+        let layers = (0..self.layers()).map(|index| self.layer_values(self.tuned(), index));
+        let device = DeviceTransformer::load(&weights, layers, &self.transformer, device)?;
+        self.device = Some(device);
+        Ok(self)
     }
 
     /// Which encoder this is.
@@ -265,6 +319,12 @@ impl Encoder {
     #[must_use]
     pub fn settings_sha256(&self) -> &str {
         &self.settings_sha256
+    }
+
+    /// Where texts are embedded: `cpu`, or `cuda`, `metal`, `candle's cpu` after [`Encoder::on`].
+    #[must_use]
+    pub fn device_name(&self) -> &'static str {
+        self.device.as_ref().map_or("cpu", DeviceTransformer::name)
     }
 
     /// In which numbers its linear layers run.
@@ -372,7 +432,7 @@ impl Encoder {
         }
         let (unique, places) = deduplicate(texts);
         let tokens = self.windows.split(&unique)?;
-        let vectors = self.run(&tokens, layers);
+        let vectors = self.run(&tokens, layers)?;
         self.check_finite(&vectors, &unique)?;
         let notes = places
             .iter()
@@ -384,7 +444,7 @@ impl Encoder {
         })
     }
 
-    fn run(&self, tokens: &[Tokens], layers: &[usize]) -> Matrix {
+    fn run(&self, tokens: &[Tokens], layers: &[usize]) -> Result<Matrix, EncoderError> {
         let columns = layers.len() * self.width();
         let mut vectors = Matrix::zeros(tokens.len(), columns);
         let mut windows: Vec<(usize, f32, &[u32])> =
@@ -394,12 +454,19 @@ impl Encoder {
         let mut space = std::mem::take(&mut *self.spare());
         let mut rest = windows.as_slice();
         while !rest.is_empty() {
-            let (batch, others) = rest.split_at(batch_length(rest));
-            self.run_batch(batch, layers, &mut space, &mut vectors);
+            let length = match self.device {
+                Some(_) => padded_batch_length(rest),
+                None => batch_length(rest),
+            };
+            let (batch, others) = rest.split_at(length);
+            match &self.device {
+                Some(device) => self.run_on(device, batch, layers, &mut vectors)?,
+                None => self.run_batch(batch, layers, &mut space, &mut vectors),
+            }
             rest = others;
         }
         *self.spare() = space;
-        vectors
+        Ok(vectors)
     }
 
     fn spare(&self) -> MutexGuard<'_, Workspace> {
@@ -435,6 +502,25 @@ impl Encoder {
                     rest = others;
                 }
             });
+    }
+
+    fn run_on(
+        &self,
+        device: &DeviceTransformer,
+        batch: &[(usize, f32, &[u32])],
+        layers: &[usize],
+        vectors: &mut Matrix,
+    ) -> Result<(), EncoderError> {
+        let ids: Vec<&[u32]> = batch.iter().map(|(_, _, ids)| *ids).collect();
+        let pooled = device.pooled(&ids, layers, self.config.pooling)?;
+        let places = vectors.columns() / layers.len().max(1);
+        for (place, layer) in pooled.iter().enumerate() {
+            for (&(text, weight, _), pooled) in batch.iter().zip(layer.iter_rows()) {
+                let vector = &mut vectors.row_mut(text)[place * places..][..places];
+                kernels::add_scaled(vector, pooled, weight);
+            }
+        }
+        Ok(())
     }
 
     fn check_finite(&self, vectors: &Matrix, texts: &[&str]) -> Result<(), EncoderError> {
@@ -543,4 +629,14 @@ fn batch_length(windows: &[(usize, f32, &[u32])]) -> usize {
         tokens <= BATCH_TOKENS
     };
     windows.iter().take_while(fits).count().max(1)
+}
+
+/// The same for a device, where all count as the longest, which comes last; none is more than half padding.
+fn padded_batch_length(windows: &[(usize, f32, &[u32])]) -> usize {
+    let shortest = windows.first().map_or(0, |(_, _, ids)| ids.len());
+    let places = windows.iter().enumerate();
+    let fits = |(at, (_, _, ids)): &(usize, &(usize, f32, &[u32]))| {
+        ids.len() <= 2 * shortest && (at + 1) * ids.len() <= DEVICE_BATCH_TOKENS
+    };
+    places.take_while(fits).count().max(1)
 }

@@ -113,7 +113,7 @@ impl Transformer {
         config: TransformerConfig,
         precision: Precision,
     ) -> Result<Self, EncoderError> {
-        let weights = Weights::open(path, "embeddings.word_embeddings.weight")?;
+        let weights = Weights::open(path)?;
         let load = Loader {
             weights: &weights,
             config: &config,

@@ -14,6 +14,9 @@ use super::EncoderError;
 use super::config::TransformerConfig;
 use super::layer_tensors::{LayerTensor, layer_tensors};
 
+/// A tensor that every model has; its name tells which prefix the file uses.
+const PROBE: &str = "embeddings.word_embeddings.weight";
+
 /// A mapped weight file.
 pub(super) struct Weights {
     path: PathBuf,
@@ -61,9 +64,8 @@ impl Values {
 }
 
 impl Weights {
-    /// Maps the file and reads its header. `probe` is a tensor that every such model has, without
-    /// prefix; it tells which prefix the file uses.
-    pub fn open(path: &Path, probe: &str) -> Result<Self, EncoderError> {
+    /// Maps the file and reads its header.
+    pub fn open(path: &Path) -> Result<Self, EncoderError> {
         let read_error = |source| EncoderError::Read {
             path: path.to_owned(),
             source,
@@ -79,7 +81,7 @@ impl Weights {
         };
         let (header, metadata) = SafeTensors::read_metadata(&map).map_err(invalid)?;
         let start = header + size_of::<u64>();
-        let prefix = find_prefix(&metadata, probe);
+        let prefix = find_prefix(&metadata);
         let weights = Self {
             path: path.to_owned(),
             map: Arc::new(map),
@@ -182,8 +184,8 @@ fn convert<const N: usize>(raw: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f3
         .collect()
 }
 
-fn find_prefix(metadata: &Metadata, probe: &str) -> String {
+fn find_prefix(metadata: &Metadata) -> String {
     let known = ["", "bert.", "mpnet."];
-    let fits = |prefix: &&str| metadata.info(&format!("{prefix}{probe}")).is_some();
+    let fits = |prefix: &&str| metadata.info(&format!("{prefix}{PROBE}")).is_some();
     known.into_iter().find(fits).unwrap_or_default().to_owned()
 }

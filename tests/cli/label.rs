@@ -247,6 +247,14 @@ fn the_next_command_reads_the_same_pool() {
 }
 
 #[test]
+fn the_next_command_computes_where_and_as_this_one_did() {
+    let line = format!("{LABEL} --classes animal,money --precision f32 --device cpu");
+    let outcome = folder().run_with(&line, "1\n2\nq\n").ok();
+    let next = outcome.stdout.lines().last().unwrap();
+    assert!(next.contains(" --precision f32 --device cpu"), "{next}");
+}
+
+#[test]
 fn the_whole_of_a_long_text_is_shown_when_asked_for() {
     let folder = folder();
     folder.write("pool.txt", "word ".repeat(900) + "end");

@@ -6,6 +6,7 @@ mod benchmark;
 mod cache;
 mod class_weights;
 mod classify;
+mod device;
 mod embed;
 mod evaluate;
 mod explain;

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use fewshot::active::Session;
 use fewshot::data::FieldNames;
-use fewshot::encoder::Precision;
 use fewshot::start::StartFrom;
 
 use super::{Args, screen};
 use crate::cli::context::Context;
+use crate::cli::device::{DeviceChoice, PrecisionChoice};
 use crate::cli::failure::Failure;
 use crate::cli::options::Common;
 use crate::cli::output;
@@ -51,8 +51,12 @@ fn encoder(common: &Common) -> String {
     };
     let cache = common.cache_dir.as_ref();
     let cache = cache.map(|folder| format!(" --cache-dir {}", path(folder)));
-    let precision = Some(common.precision).filter(|&chosen| chosen != Precision::automatic());
-    let precision = precision.map(|chosen| format!(" --precision {}", chosen.name()));
+    let precision = match common.precision {
+        PrecisionChoice::Of(precision) => Some(format!(" --precision {}", precision.name())),
+        PrecisionChoice::Auto => None,
+    };
+    let device = Some(common.device).filter(|&device| device != DeviceChoice::Auto);
+    let device = device.map(|device| format!(" --device {}", device.name()));
     let offline = common.offline.then(|| " --offline".to_owned());
     let (model, revision) = (&common.model, &common.revision);
     let options = [
@@ -60,6 +64,7 @@ fn encoder(common: &Common) -> String {
         word("revision", revision),
         cache,
         precision,
+        device,
         offline,
     ];
     options.into_iter().flatten().collect()

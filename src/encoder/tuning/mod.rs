@@ -143,7 +143,8 @@ impl Encoder {
             let inputs = self.inputs(texts, classes, changing.start)?;
             Ok(Sampler::new(inputs, options.loss, options.seed))
         };
-        let mut samplers: Vec<Sampler> = tasks.iter().map(sampler).collect::<Result<_, _>>()?;
+        let samplers: Result<Vec<Sampler>, EncoderError> = tasks.iter().map(sampler).collect();
+        let mut samplers = samplers?;
         let precision = Precision::for_gradients();
         let mut blocks = self.blocks(changing.clone(), precision, options.seed)?;
         self.descend(&mut blocks, &mut samplers, options, watch)?;
@@ -329,7 +330,7 @@ impl Encoder {
 
     /// A layer as the model's file has it.
     fn model_layer(&self, index: usize) -> Result<Vec<f32>, EncoderError> {
-        let weights = Weights::open(&self.weights, "embeddings.word_embeddings.weight")?;
+        let weights = Weights::open(&self.weights)?;
         weights.layer(&self.config.transformer, index)
     }
 }

@@ -11,6 +11,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
 use super::super::config::TransformerConfig;
+use super::super::device::DeviceLayer;
 use super::super::layer_tensors::{LayerParts, LayerTensor, stacked};
 use super::super::transformer::Layer;
 use super::adapter::{adapter_tensors, add_to, rank_of, scale};
@@ -154,7 +155,10 @@ impl Encoder {
     pub(crate) fn with_tuned(&self, tuned: TunedLayers) -> Result<Self, EncoderError> {
         let layers = tuned.range().into_par_iter();
         let layers = layers.map(|index| self.changed_layer(&tuned, index));
-        let layers = layers.collect::<Result<_, _>>()?;
+        let layers = layers.collect::<Result<Vec<_>, _>>()?;
+        let (layers, on_device): (_, Vec<_>) = layers.into_iter().unzip();
+        let device = self.device.as_ref();
+        let on_device = on_device.into_iter().flatten();
         let mut identity = self.identity.clone();
         identity.tuned = Some(tuned.sha256());
         Ok(Self {
@@ -162,6 +166,7 @@ impl Encoder {
             settings_sha256: self.settings_sha256.clone(),
             config: self.config.clone(),
             windows: Arc::clone(&self.windows),
+            device: device.map(|device| device.with_layers(tuned.first, on_device)),
             transformer: self.transformer.with_layers(tuned.first, layers),
             weights: self.weights.clone(),
             tuned: Some(Arc::new(tuned)),
@@ -169,14 +174,32 @@ impl Encoder {
         })
     }
 
-    fn changed_layer(&self, tuned: &TunedLayers, index: usize) -> Result<Layer, EncoderError> {
+    /// For the processor, and for the device if there is one.
+    fn changed_layer(
+        &self,
+        tuned: &TunedLayers,
+        index: usize,
+    ) -> Result<(Layer, Option<DeviceLayer>), EncoderError> {
         let config = &self.config.transformer;
-        let mut values = self.model_layer(index)?;
-        if let Some(adapter) = tuned.layer(index) {
-            add_to(&mut values, &adapter, config);
-        }
+        let values = self.layer_values(Some(tuned), index)?;
         let parts = LayerParts::of(&values, config);
-        Ok(Layer::pack(&parts, config, self.precision()))
+        let device = self.device.as_ref();
+        let on_device = device.map(|device| device.layer(&parts)).transpose()?;
+        let layer = Layer::pack(&parts, config, self.precision());
+        Ok((layer, on_device))
+    }
+
+    /// The numbers of the model's layer with what `tuned` changes.
+    pub(in super::super) fn layer_values(
+        &self,
+        tuned: Option<&TunedLayers>,
+        index: usize,
+    ) -> Result<Vec<f32>, EncoderError> {
+        let mut values = self.model_layer(index)?;
+        if let Some(adapter) = tuned.and_then(|tuned| tuned.layer(index)) {
+            add_to(&mut values, &adapter, &self.config.transformer);
+        }
+        Ok(values)
     }
 
     /// The layers that were tuned, if any.
