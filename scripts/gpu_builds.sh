@@ -5,7 +5,12 @@
 # temporary one). Needs python3 with venv and `rustup target add aarch64-apple-darwin`. A quarter of an hour on two cores,
 # most of it for candle's CUDA kernels.
 set -euo pipefail
-folder=$(realpath "${1:-$(mktemp -d)}")
+folder=${1:-}
+if [ -z "$folder" ]; then
+  folder=$(mktemp -d)
+  trap 'rm -rf "$folder"' EXIT
+fi
+folder=$(realpath "$folder")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 python3 -m venv "$folder/python"

@@ -335,6 +335,12 @@ impl FewShotClassifier {
         self.encoder.identity()
     }
 
+    /// [`Encoder::texts_at_once`].
+    #[must_use]
+    pub fn texts_at_once(&self) -> usize {
+        self.encoder.texts_at_once()
+    }
+
     /// The head, the centring before it and the temperature behind it.
     #[must_use]
     pub fn vectors(&self) -> &VectorClassifier {

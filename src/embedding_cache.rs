@@ -44,8 +44,8 @@ use store::Store;
 /// Bytes that a cache may have unless another limit is set: some 650,000 texts at width 768.
 pub const DEFAULT_MAX_BYTES: u64 = 2_000_000_000;
 
-/// Texts that are embedded before they are kept and progress is told; batches are no larger with
-/// more.
+/// Texts that are embedded before they are kept and progress is told; more where these do not keep
+/// the encoder busy.
 const CHUNK: usize = 128;
 
 /// Why vectors are not kept, or the cache cannot be looked at.
@@ -299,7 +299,7 @@ impl<'e> CachedEncoder<'e> {
         let missing = self.recall(&unique, &mut gathered);
         let mut done = unique.len() - missing.len();
         progress(done, unique.len());
-        for chunk in missing.chunks(CHUNK) {
+        for chunk in missing.chunks(CHUNK.max(self.encoder.texts_at_once())) {
             self.embed(&unique, chunk, &mut gathered)?;
             done += chunk.len();
             progress(done, unique.len());

@@ -15,7 +15,8 @@ use crate::vectors::VectorClassifier;
 /// Told how far a fit has come.
 pub(crate) type Watch<'w> = dyn FnMut(FitProgress) + 'w;
 
-/// Texts that are embedded between two words on how far it has come.
+/// Texts that are embedded between two words on how far it has come; more where these do not keep the
+/// encoder busy.
 const CHUNK: usize = 256;
 
 /// Examples and names, and the options that say what is done with them.
@@ -103,7 +104,7 @@ impl<'d> Lesson<'d> {
 
     fn encode(&self, encoder: &Encoder, texts: &[&str], watch: &mut Watch) -> Result<Encoded> {
         let (mut vectors, mut notes) = (Matrix::zeros(0, encoder.width()), Vec::new());
-        for chunk in texts.chunks(CHUNK) {
+        for chunk in texts.chunks(CHUNK.max(encoder.texts_at_once())) {
             let before = vectors.rows();
             let encoded = encoder.encode(chunk, &self.layers)?;
             vectors.extend(&encoded.vectors);

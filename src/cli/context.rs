@@ -69,7 +69,7 @@ impl Context {
     /// A certain encoder.
     pub fn encoder_of(&self, model: &str, hub: &HubOptions) -> Result<Arc<Encoder>, Failure> {
         let start = Instant::now();
-        let gpu = self.common.device.gpu(self.common.precision)?;
+        let gpu = self.common.device.gpu(self.common.precision, self)?;
         let precision = self.common.precision.on(gpu.as_ref());
         let mut encoder = Encoder::load_in(&self.files(model, hub)?, precision)?;
         if let Some(gpu) = gpu {

@@ -121,7 +121,8 @@ fn normalise(vectors: &mut Matrix) {
 fn to_lines(args: &Args, encoder: &Encoder, context: &Context) -> Result<(), Failure> {
     let names = args.fields.names();
     let stream = stream_of(args, Some(args.output.clone()));
-    stream::run(&stream, &names, context, |records| {
+    let most = encoder.texts_at_once();
+    stream::run(&stream, &names, context, most, |records| {
         let encoded = encode(&records, args, encoder)?;
         let row = |(record, vector): (Record, &[f32])| {
             let result: Map<String, Value> = [("embedding".to_owned(), json!(vector))]
@@ -148,7 +149,8 @@ fn to_vectors<W: Write + Seek>(
     out: &mut VectorWriter<W>,
 ) -> Result<(), Failure> {
     let stream = stream_of(args, None);
-    stream::run(&stream, &args.fields.names(), context, |records| {
+    let (names, most) = (args.fields.names(), encoder.texts_at_once());
+    stream::run(&stream, &names, context, most, |records| {
         let encoded = encode(&records, args, encoder)?;
         let written: io::Result<()> = out.write(encoded.vectors.values());
         written.map_err(|error| DataError::writing(&args.output, error))?;

@@ -52,8 +52,8 @@ pub struct Common {
     /// Of everything random; the same seed, data and machine give the same result
     #[arg(long, global = true, default_value_t = 42, value_name = "N")]
     pub seed: u64,
-    /// Where the encoder runs: auto (a GPU if this program was built for one and finds it, else the processor), cpu,
-    /// cuda or metal; tuning stays on the processor
+    /// Where the encoder runs: auto (a GPU if this program was built for one and finds it, else, and with --precision
+    /// bf16 or int8, the processor), cpu, cuda or metal; tuning stays on the processor
     #[arg(
         long,
         global = true,

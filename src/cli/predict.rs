@@ -142,7 +142,8 @@ pub fn label_texts(
         .into_iter()
         .chain(columns)
         .collect();
-    let result = stream::run(args, names, context, |mut records| {
+    let most = classifier.texts_at_once();
+    let result = stream::run(args, names, context, most, |mut records| {
         blank += records.iter().filter(|record| is_blank(record)).count();
         for fields in records.iter_mut().map(|record| &mut record.fields) {
             replaced.extend(

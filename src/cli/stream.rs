@@ -20,11 +20,8 @@ use super::options::Stream;
 use super::output;
 use super::progress::Texts;
 
-/// Texts that go through the encoder together; enough to keep it busy, few enough for results to
-/// flow.
-const CHUNK: usize = 64;
-/// Texts of the first chunk; each later one has twice as many as the one before, up to [`CHUNK`]:
-/// the first result should not wait for 63 others.
+/// Texts of the first chunk; each later one has twice as many as the one before, up to as many as keep the
+/// encoder busy: the first result should not wait for many others.
 const FIRST_CHUNK: usize = 8;
 /// Bytes of text after which a chunk goes on its way.
 const CHUNK_BYTES: usize = 4 << 20;
@@ -139,11 +136,12 @@ pub fn check_writable(folder: &Path, output: &Path) -> Result<(), Failure> {
         .map_err(|error| Failure::from(DataError::writing(output, error)))
 }
 
-/// Reads `--input`, passes chunks of records to `work`, writes its rows to `--output`.
+/// Reads `--input`, passes chunks of up to `most` records to `work`, writes its rows to `--output`.
 pub fn run(
     args: &Stream,
     names: &FieldNames,
     context: &Context,
+    most: usize,
     mut work: impl FnMut(Vec<Record>) -> Result<Rows, Failure>,
 ) -> Result<(), Failure> {
     let input = args.source().unwrap_or("-");
@@ -153,7 +151,8 @@ pub fn run(
     let start = Instant::now();
     let _polite = Polite::new();
     let (mut tally, mut begun) = (Tally::default(), false);
-    let result = pump(records, &mut writer, &mut progress, &mut tally, |chunk| {
+    let chunks = Chunks { records, most };
+    let result = pump(&chunks, &mut writer, &mut progress, &mut tally, |chunk| {
         if let Some(first) = chunk
             .first()
             .filter(|_| args.input_format.is_none() && !begun)
@@ -212,17 +211,17 @@ fn writer(args: &Stream, names: &FieldNames) -> Result<RecordWriter<'static>, Fa
 }
 
 fn pump(
-    records: Receiver<Item>,
+    chunks: &Chunks,
     writer: &mut RecordWriter,
     progress: &mut Texts,
     tally: &mut Tally,
     mut work: impl FnMut(Vec<Record>) -> Result<Rows, Failure>,
 ) -> Result<(), Failure> {
     let to_terminal = std::io::stdout().is_terminal();
-    let mut most = FIRST_CHUNK;
+    let mut size = FIRST_CHUNK;
     loop {
-        let (chunk, end) = next_chunk(&records, most);
-        most = CHUNK.min(2 * most);
+        let (chunk, end) = chunks.next(size);
+        size = chunks.most.min(2 * size);
         if !chunk.is_empty() {
             let texts = chunk.len();
             let rows = work(chunk)?;
@@ -269,25 +268,34 @@ enum End {
     Interrupted,
 }
 
-/// Waits for a record, then takes those that follow at once, `most` together.
-fn next_chunk(records: &Receiver<Item>, most: usize) -> (Vec<Record>, End) {
-    let (mut chunk, mut bytes) = (Vec::new(), 0);
-    while chunk.len() < most && bytes < CHUNK_BYTES {
-        if interrupt::asked() {
-            return (chunk, End::Interrupted);
-        }
-        match records.recv_timeout(if chunk.is_empty() { TICK } else { PATIENCE }) {
-            Ok(Ok(record)) => {
-                bytes += record.text.len();
-                chunk.push(record);
+/// Where records come from, and how many make a chunk at most.
+struct Chunks {
+    records: Receiver<Item>,
+    most: usize,
+}
+
+impl Chunks {
+    /// Waits for a record, then takes those that follow at once, `size` together.
+    fn next(&self, size: usize) -> (Vec<Record>, End) {
+        let (mut chunk, mut bytes) = (Vec::new(), 0);
+        while chunk.len() < size && bytes < CHUNK_BYTES {
+            if interrupt::asked() {
+                return (chunk, End::Interrupted);
             }
-            Ok(Err(error)) => return (chunk, End::Failed(error)),
-            Err(RecvTimeoutError::Disconnected) => return (chunk, End::Closed),
-            Err(RecvTimeoutError::Timeout) if chunk.is_empty() => {}
-            Err(RecvTimeoutError::Timeout) => break,
+            let patience = if chunk.is_empty() { TICK } else { PATIENCE };
+            match self.records.recv_timeout(patience) {
+                Ok(Ok(record)) => {
+                    bytes += record.text.len();
+                    chunk.push(record);
+                }
+                Ok(Err(error)) => return (chunk, End::Failed(error)),
+                Err(RecvTimeoutError::Disconnected) => return (chunk, End::Closed),
+                Err(RecvTimeoutError::Timeout) if chunk.is_empty() => {}
+                Err(RecvTimeoutError::Timeout) => break,
+            }
         }
+        (chunk, End::Open)
     }
-    (chunk, End::Open)
 }
 
 impl Tally {

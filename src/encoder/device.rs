@@ -3,7 +3,7 @@
 //! The kernels of [`crate::kernels`] are the processor's. A GPU has candle's instead, which take the texts of a batch
 //! padded to the longest. On candle's own CPU device all of it is tested against Python's `transformers`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::softmax_last_dim;
@@ -28,6 +28,8 @@ pub(super) struct DeviceTransformer {
     embeddings: Embeddings,
     layers: Vec<DeviceLayer>,
     relative: Option<Arc<RelativeBias>>,
+    /// One batch at a time: threads have streams of their own, but one handle of CUDA's products.
+    busy: Arc<Mutex<()>>,
 }
 
 #[derive(Clone)]
@@ -81,6 +83,7 @@ impl DeviceTransformer {
             embeddings: Embeddings::new(weights, &config, device)?,
             layers: layers.map(layer).collect::<Result<_, EncoderError>>()?,
             relative: transformer.relative.clone(),
+            busy: Arc::default(),
             device: device.clone(),
             config,
         })
@@ -103,6 +106,7 @@ impl DeviceTransformer {
         layers: &[usize],
         pooling: Pooling,
     ) -> Result<Vec<Matrix>> {
+        let _alone = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let batch = Batch::new(texts, &self.config, &self.device)?;
         let bias = self.score_bias(&batch)?;
         let mut hidden = self.embeddings.forward(&batch)?;
@@ -211,14 +215,17 @@ impl DeviceLayer {
             let epsilon = f64::from(config.epsilon);
             Ok(LayerNorm::new(vector(weight)?, vector(bias)?, epsilon))
         };
-        Ok(Self {
+        let layer = Self {
             projection: linear(parts.projection)?,
             output: linear(parts.output)?,
             attention_norm: norm(parts.attention_norm)?,
             up: linear(parts.up)?,
             down: linear(parts.down)?,
             norm: norm(parts.norm)?,
-        })
+        };
+        // Another thread, whose stream does not wait for this one's, may be the first to use it.
+        device.synchronize()?;
+        Ok(layer)
     }
 
     fn forward(
@@ -242,8 +249,8 @@ fn attend(projected: &Tensor, bias: &Tensor, config: &TransformerConfig) -> Resu
     let split = projected.reshape((texts, longest, 3, config.heads, config.head_width()))?;
     let part = |index| split.get_on_dim(2, index)?.transpose(1, 2)?.contiguous();
     let (queries, keys, values) = (part(0)?, part(1)?, part(2)?);
-    let scores = queries.matmul(&keys.t()?.contiguous()?)?;
-    let scores = (scores * f64::from(config.attention_scale()))?.broadcast_add(bias)?;
+    let queries = (queries * f64::from(config.attention_scale()))?;
+    let scores = queries.matmul(&keys.t()?)?.broadcast_add(bias)?;
     let context = softmax_last_dim(&scores)?.matmul(&values)?;
     context
         .transpose(1, 2)?
@@ -301,7 +308,8 @@ impl Batch {
 }
 
 fn matrix(tensor: &Tensor) -> Result<Matrix> {
-    let (rows, columns) = tensor.dims2()?;
+    let (_, columns) = tensor.dims2()?;
     let values = tensor.flatten_all()?.to_vec1()?;
-    Ok(Matrix::from_values(columns, values).unwrap_or_else(|| Matrix::zeros(rows, columns)))
+    let matrix = Matrix::from_values(columns, values);
+    matrix.ok_or_else(|| candle_core::Error::Msg("a vector without numbers".to_owned()))
 }

@@ -247,6 +247,9 @@ const BATCH_TOKENS: usize = 1024;
 /// The same of a GPU, which has many more threads.
 const DEVICE_BATCH_TOKENS: usize = 16 * BATCH_TOKENS;
 
+/// Scores of a device's attention at once: 128 MB, of which there are some three at a time.
+const DEVICE_SCORES: usize = 1 << 25;
+
 impl Encoder {
     /// Loads a model's files, to run in f32.
     ///
@@ -292,7 +295,7 @@ impl Encoder {
     /// The same encoder on a device of candle's, a GPU: texts are embedded there, in f32, by candle's operations.
     /// Vectors differ from the processor's by rounding. Tuning stays on the processor.
     ///
-    /// On [`Device::Cpu`] candle's operations run on the processor, several times slower than without this call.
+    /// On [`Device::Cpu`] candle's operations run on the processor, slower than its own kernels.
     ///
     /// # Errors
     /// If the encoder was not loaded in f32, the weights cannot be read again, or the device fails.
@@ -325,6 +328,15 @@ impl Encoder {
     #[must_use]
     pub fn device_name(&self) -> &'static str {
         self.device.as_ref().map_or("cpu", DeviceTransformer::name)
+    }
+
+    /// Texts that keep it busy when they are encoded in one call; more are no faster.
+    #[must_use]
+    pub fn texts_at_once(&self) -> usize {
+        match self.device {
+            Some(_) => 1024,
+            None => 64,
+        }
     }
 
     /// In which numbers its linear layers run.
@@ -378,7 +390,7 @@ impl Encoder {
     /// Embeds texts: the average over `layers` of the pooled vectors, not normalised.
     ///
     /// Output is in input order; a text's vector does not depend on the other texts (to 1e-4,
-    /// with AVX-512 to the last bit);
+    /// with AVX-512 to the last bit, but on a device);
     /// equal texts are embedded once. A text over [`Encoder::max_tokens`] is split in windows of
     /// whole tokens whose vectors are averaged by token count.
     ///
@@ -386,7 +398,7 @@ impl Encoder {
     /// Returns `[texts, width]`.
     ///
     /// # Errors
-    /// If a layer does not exist, or a vector is not finite.
+    /// If a layer does not exist, a vector is not finite, or a device fails.
     pub fn encode<S: AsRef<str>>(
         &self,
         texts: &[S],
@@ -455,7 +467,7 @@ impl Encoder {
         let mut rest = windows.as_slice();
         while !rest.is_empty() {
             let length = match self.device {
-                Some(_) => padded_batch_length(rest),
+                Some(_) => padded_batch_length(rest, self.config.transformer.heads),
                 None => batch_length(rest),
             };
             let (batch, others) = rest.split_at(length);
@@ -512,11 +524,11 @@ impl Encoder {
         vectors: &mut Matrix,
     ) -> Result<(), EncoderError> {
         let ids: Vec<&[u32]> = batch.iter().map(|(_, _, ids)| *ids).collect();
-        let pooled = device.pooled(&ids, layers, self.config.pooling)?;
-        let places = vectors.columns() / layers.len().max(1);
-        for (place, layer) in pooled.iter().enumerate() {
+        let width = self.width();
+        let layers = device.pooled(&ids, layers, self.config.pooling)?;
+        for (place, layer) in layers.iter().enumerate() {
             for (&(text, weight, _), pooled) in batch.iter().zip(layer.iter_rows()) {
-                let vector = &mut vectors.row_mut(text)[place * places..][..places];
+                let vector = &mut vectors.row_mut(text)[place * width..][..width];
                 kernels::add_scaled(vector, pooled, weight);
             }
         }
@@ -632,11 +644,14 @@ fn batch_length(windows: &[(usize, f32, &[u32])]) -> usize {
 }
 
 /// The same for a device, where all count as the longest, which comes last; none is more than half padding.
-fn padded_batch_length(windows: &[(usize, f32, &[u32])]) -> usize {
+fn padded_batch_length(windows: &[(usize, f32, &[u32])], heads: usize) -> usize {
     let shortest = windows.first().map_or(0, |(_, _, ids)| ids.len());
     let places = windows.iter().enumerate();
     let fits = |(at, (_, _, ids)): &(usize, &(usize, f32, &[u32]))| {
-        ids.len() <= 2 * shortest && (at + 1) * ids.len() <= DEVICE_BATCH_TOKENS
+        let tokens = (at + 1) * ids.len();
+        ids.len() <= 2 * shortest
+            && tokens <= DEVICE_BATCH_TOKENS
+            && tokens * ids.len() * heads <= DEVICE_SCORES
     };
     places.take_while(fits).count().max(1)
 }

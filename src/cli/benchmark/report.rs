@@ -212,6 +212,7 @@ impl<'a> Report<'a> {
         json!({
             "settings": {
                 "encoder": bench.encoder.identity(),
+                "device": bench.encoder.device_name(),
                 "seed": seed,
                 "draws": self.seeds,
             },
