@@ -282,6 +282,19 @@ fn tuned_layers_go_with_the_encoder_to_a_device() {
 }
 
 #[test]
+fn layers_come_in_the_order_that_they_are_named_in() {
+    for encoder in both_ways(|| open(&data("tiny-bert")).expect("a model")) {
+        let layers =
+            |layers: &[usize]| encoder.encode_layers(&["a text"], layers).expect("vectors");
+        let (named, width) = (layers(&[3, 1, 3]).vectors, encoder.width());
+        let apart = [3, 1, 3].map(|layer| layers(&[layer]).vectors);
+        for (own, alone) in named.row(0).chunks_exact(width).zip(apart) {
+            assert!(difference(own, alone.row(0)) < 1e-6);
+        }
+    }
+}
+
+#[test]
 fn a_device_takes_no_other_precision() {
     for precision in precisions().filter(|&precision| precision != Precision::F32) {
         let encoder = open_in(&data("tiny-bert"), precision).expect("a model");

@@ -97,7 +97,7 @@ impl DeviceTransformer {
         }
     }
 
-    /// Runs a batch and pools the hidden states of `layers`, which must rise: `[texts, width]` of each.
+    /// Runs a batch and pools the hidden states of `layers`: `[texts, width]` of each, in their order.
     ///
     /// `texts` as in [`Transformer::forward`].
     pub fn pooled(
@@ -110,17 +110,17 @@ impl DeviceTransformer {
         let batch = Batch::new(texts, &self.config, &self.device)?;
         let bias = self.score_bias(&batch)?;
         let mut hidden = self.embeddings.forward(&batch)?;
-        let mut pooled = Vec::with_capacity(layers.len());
-        let highest = layers.last().copied().unwrap_or(0);
+        let highest = layers.iter().copied().max().unwrap_or(0);
+        let mut pooled = Vec::with_capacity(highest + 1);
         for index in 0..=highest {
             if index > 0 {
                 hidden = self.layers[index - 1].forward(&hidden, &bias, &self.config)?;
             }
-            if layers.contains(&index) {
-                pooled.push(batch.pool(&hidden, pooling)?);
-            }
+            let wanted = layers.contains(&index);
+            pooled.push(wanted.then(|| batch.pool(&hidden, pooling)).transpose()?);
         }
-        pooled.iter().map(matrix).collect()
+        let chosen = layers.iter().filter_map(|&index| pooled[index].as_ref());
+        chosen.map(matrix).collect()
     }
 
     /// What is added to the attention's scores: the bias of MPNet's relative positions, and so little for padding

@@ -427,7 +427,7 @@ impl Encoder {
     /// Embeds texts and keeps the chosen layers apart, in one forward pass.
     ///
     /// # Shapes
-    /// Returns `[texts, layers.len() · width]`, the layers in the order given, which must rise.
+    /// Returns `[texts, layers.len() · width]`, the layers in the order given.
     ///
     /// # Errors
     /// As [`Encoder::encode`].
@@ -499,19 +499,15 @@ impl Encoder {
         let mut pooled = vec![0.0; width];
         self.transformer
             .forward(&ids, highest, space, |layer, hidden| {
-                let Some(place) = layers.iter().position(|&wanted| wanted == layer) else {
-                    return;
-                };
-                let mut rest = hidden;
-                for &(text, weight, ids) in batch {
-                    let (own, others) = rest.split_at(ids.len() * width);
-                    pooling::pool(self.config.pooling, own, &mut pooled);
-                    kernels::add_scaled(
-                        &mut vectors.row_mut(text)[place * width..][..width],
-                        &pooled,
-                        weight,
-                    );
-                    rest = others;
+                for place in (0..layers.len()).filter(|&place| layers[place] == layer) {
+                    let mut rest = hidden;
+                    for &(text, weight, ids) in batch {
+                        let (own, others) = rest.split_at(ids.len() * width);
+                        pooling::pool(self.config.pooling, own, &mut pooled);
+                        let vector = &mut vectors.row_mut(text)[place * width..][..width];
+                        kernels::add_scaled(vector, &pooled, weight);
+                        rest = others;
+                    }
                 }
             });
     }
