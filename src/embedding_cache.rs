@@ -205,7 +205,7 @@ impl EmbeddingKey {
             },
             settings: encoder.settings_sha256().to_owned(),
             precision: encoder.precision(),
-            device: Some(encoder.device_name().to_owned()).filter(|name| name != "cpu"),
+            device: encoder.device_name().map(str::to_owned),
             layers: layers.indices(encoder.layers())?,
         })
     }

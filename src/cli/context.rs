@@ -80,7 +80,7 @@ impl Context {
                 "encoder {model} loaded in {:.2} s, {} on {}",
                 start.elapsed().as_secs_f64(),
                 encoder.precision().name(),
-                encoder.device_name()
+                encoder.device_name().unwrap_or("cpu")
             )
         });
         Ok(Arc::new(encoder))

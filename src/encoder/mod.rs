@@ -324,10 +324,11 @@ impl Encoder {
         &self.settings_sha256
     }
 
-    /// Where texts are embedded: `cpu`, or `cuda`, `metal`, `candle's cpu` after [`Encoder::on`].
+    /// The device of [`Encoder::on`] on which texts are embedded, `cuda`, `metal` or `candle's cpu`; none for the
+    /// processor.
     #[must_use]
-    pub fn device_name(&self) -> &'static str {
-        self.device.as_ref().map_or("cpu", DeviceTransformer::name)
+    pub fn device_name(&self) -> Option<&'static str> {
+        self.device.as_ref().map(DeviceTransformer::name)
     }
 
     /// Texts that keep it busy when they are encoded in one call; more are no faster.

@@ -212,7 +212,7 @@ impl<'a> Report<'a> {
         json!({
             "settings": {
                 "encoder": bench.encoder.identity(),
-                "device": bench.encoder.device_name(),
+                "device": bench.encoder.device_name().unwrap_or("cpu"),
                 "seed": seed,
                 "draws": self.seeds,
             },
