@@ -185,8 +185,10 @@ pub struct EmbeddingKey {
 fn version(precision: Precision) -> u32 {
     match precision {
         // 1 had attention by `gemm`, whose sums were of another order.
-        Precision::F32 | Precision::Bf16 => 2,
-        // 1 also had one scale a row and output.
+        Precision::F32 => 2,
+        // 1 as in f32; 2 had no product in f32.
+        Precision::Bf16 => 3,
+        // 1 also had one scale a row and output; 2 had the attention of 1.
         Precision::Int8 => 3,
     }
 }

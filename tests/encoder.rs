@@ -444,11 +444,11 @@ fn real_texts() -> Vec<String> {
 }
 
 /// `[texts][layers]` cosines of `precision` to f32, for every layer of the default mix.
-fn cosines_to_f32(id: &str, precision: Precision) -> Option<Vec<Vec<f64>>> {
+fn cosines_to_f32(id: &str, precision: Precision, texts: &[String]) -> Option<Vec<Vec<f64>>> {
     let (exact, other) = (real(id)?, real_in(id, precision)?);
     let layers = exact.default_layers().indices(exact.layers()).expect("its");
     let encode = |encoder: &Encoder| {
-        let encoded = encoder.encode_layers(&real_texts(), &layers);
+        let encoded = encoder.encode_layers(texts, &layers);
         encoded.expect("vectors").vectors
     };
     let (exact_vectors, vectors) = (encode(&exact), encode(&other));
@@ -467,8 +467,8 @@ fn assert_precise(precision: Precision, mean_at_least: f64, worst_at_least: f64)
         return;
     }
     for id in ["all-mpnet-base-v2", "all-MiniLM-L6-v2"] {
-        let Some(cosines) = cosines_to_f32(&format!("sentence-transformers/{id}"), precision)
-        else {
+        let id = format!("sentence-transformers/{id}");
+        let Some(cosines) = cosines_to_f32(&id, precision, &real_texts()) else {
             return;
         };
         for layer in 0..cosines[0].len() {
@@ -485,6 +485,30 @@ fn assert_precise(precision: Precision, mean_at_least: f64, worst_at_least: f64)
 #[test]
 fn bf16_is_near_f32_in_every_layer_of_the_real_encoders() {
     assert_precise(Precision::Bf16, 0.9995, 0.9995);
+}
+
+/// With every product in bf16 these came out at 0.9989 and 0.9998 in the last layer.
+#[test]
+fn bf16_keeps_texts_from_the_brink() {
+    if !Precision::Bf16.available() {
+        eprintln!("skipped: this CPU has no bf16");
+        return;
+    }
+    let texts = [
+        "Subject: 30% off everything with sleeves\nThe evenings are turning cold, so we have cut the \
+         price of every cardigan, coat and shirt at Marlo & Wren. Use code BRRR at checkout before \
+         Sunday night. Free returns, as always.",
+        "last chance 2 claim ur accident money. records show u were in a crash not ur fault. reply \
+         CLAIM",
+    ]
+    .map(str::to_owned);
+    let id = "sentence-transformers/all-mpnet-base-v2";
+    let Some(cosines) = cosines_to_f32(id, Precision::Bf16, &texts) else {
+        return;
+    };
+    for layers in cosines {
+        assert!(layers.iter().all(|&cosine| cosine >= 0.9999), "{layers:?}");
+    }
 }
 
 #[test]

@@ -244,14 +244,42 @@ impl Transformer {
     }
 }
 
+/// In which numbers one layer's products are.
+#[derive(Clone, Copy)]
+pub(super) struct LayerPrecision {
+    /// Of the two products that read a layer norm's output: the projection and `up`.
+    normed: Precision,
+    rest: Precision,
+}
+
+impl LayerPrecision {
+    /// What layer `index` computes in, in an encoder of a precision.
+    ///
+    /// In bf16, the lower third's products of layer norms are f32. A few texts in ten thousand stand on a
+    /// brink that middle layers push them off, to one side or the other, by whatever was rounded
+    /// below, mostly in these products, whose inputs have outliers (`docs/performance.md`).
+    pub fn of(index: usize, config: &TransformerConfig, precision: Precision) -> Self {
+        let low = index < config.layers / 3;
+        let normed = match precision {
+            Precision::Bf16 if low => Precision::F32,
+            other => other,
+        };
+        Self {
+            normed,
+            rest: precision,
+        }
+    }
+}
+
 impl Layer {
     /// Packs the linear layers.
     pub fn pack(
         parts: &LayerParts<&[f32]>,
         config: &TransformerConfig,
-        precision: Precision,
+        precision: LayerPrecision,
     ) -> Self {
-        let linear = |[weights, bias]: [&[f32]; 2]| Linear {
+        let LayerPrecision { normed, rest } = precision;
+        let linear = |[weights, bias]: [&[f32]; 2], precision| Linear {
             weights: PackedWeights::pack(
                 weights,
                 bias.len(),
@@ -266,11 +294,11 @@ impl Layer {
             epsilon: config.epsilon,
         };
         Self {
-            projection: linear(parts.projection),
-            output: linear(parts.output),
+            projection: linear(parts.projection, normed),
+            output: linear(parts.output, rest),
             attention_norm: norm(parts.attention_norm),
-            up: linear(parts.up),
-            down: linear(parts.down),
+            up: linear(parts.up, normed),
+            down: linear(parts.down, rest),
             norm: norm(parts.norm),
         }
     }
@@ -355,13 +383,17 @@ impl Loader<'_> {
         let (width, inner) = (self.config.width, self.config.inner);
         let name = |part: &str| format!("encoder.layer.{index}.{part}");
         let projection = [names.query, names.key, names.value].map(name);
-        let linear = |part: &str, outputs, inputs| self.linear(&[name(part)], outputs, inputs);
+        let LayerPrecision { normed, rest } =
+            LayerPrecision::of(index, self.config, self.precision);
+        let linear = |part: &str, outputs, inputs, precision| {
+            self.linear(&[name(part)], outputs, inputs, precision)
+        };
         Ok(Layer {
-            projection: self.linear(&projection, width, width)?,
-            output: linear(names.output, width, width)?,
+            projection: self.linear(&projection, width, width, normed)?,
+            output: linear(names.output, width, width, rest)?,
             attention_norm: self.norm(&name(names.attention_norm))?,
-            up: linear("intermediate.dense", inner, width)?,
-            down: linear("output.dense", width, inner)?,
+            up: linear("intermediate.dense", inner, width, normed)?,
+            down: linear("output.dense", width, inner, rest)?,
             norm: self.norm(&name("output.LayerNorm"))?,
         })
     }
@@ -372,6 +404,7 @@ impl Loader<'_> {
         names: &[String],
         outputs: usize,
         inputs: usize,
+        precision: Precision,
     ) -> Result<Linear, EncoderError> {
         let (mut parts, mut bias) = (Vec::new(), Vec::new());
         for name in names {
@@ -380,7 +413,7 @@ impl Loader<'_> {
             bias.extend_from_slice(&self.weights.tensor(&format!("{name}.bias"), &[outputs])?);
         }
         let weights: Vec<&[f32]> = parts.iter().map(|part| &**part).collect();
-        let weights = PackedWeights::pack_parts(&weights, inputs, self.precision);
+        let weights = PackedWeights::pack_parts(&weights, inputs, precision);
         // From here on the packed copy is used.
         parts.into_iter().for_each(Values::release);
         Ok(Linear { weights, bias })

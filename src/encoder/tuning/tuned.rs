@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::super::config::TransformerConfig;
 use super::super::device::DeviceLayer;
 use super::super::layer_tensors::{LayerParts, LayerTensor, stacked};
-use super::super::transformer::Layer;
+use super::super::transformer::{Layer, LayerPrecision};
 use super::adapter::{adapter_tensors, add_to, rank_of, scale};
 use super::{Encoder, EncoderError};
 use crate::hub::hex;
@@ -185,7 +185,8 @@ impl Encoder {
         let parts = LayerParts::of(&values, config);
         let device = self.device.as_ref();
         let on_device = device.map(|device| device.layer(&parts)).transpose()?;
-        let layer = Layer::pack(&parts, config, self.precision());
+        let precision = LayerPrecision::of(index, config, self.precision());
+        let layer = Layer::pack(&parts, config, precision);
         Ok((layer, on_device))
     }
 
