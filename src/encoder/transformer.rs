@@ -255,7 +255,7 @@ pub(super) struct LayerPrecision {
 impl LayerPrecision {
     /// What layer `index` computes in, in an encoder of a precision.
     ///
-    /// In bf16, the lower third's products of layer norms are f32. A few texts in ten thousand stand on a
+    /// In bf16, the lower third's products of layer norms are f32. One or two texts in ten thousand stand on a
     /// brink that middle layers push them off, to one side or the other, by whatever was rounded
     /// below, mostly in these products, whose inputs have outliers (`docs/performance.md`).
     pub fn of(index: usize, config: &TransformerConfig, precision: Precision) -> Self {
