@@ -54,7 +54,8 @@ const ROWS_PER_TASK: usize = 16;
 pub enum Precision {
     /// 32-bit floats.
     F32,
-    /// 16-bit floats with f32's range and 8 bits of precision.
+    /// 16-bit floats with f32's range and 8 bits of precision. An encoder's lower third keeps the products that
+    /// read a layer norm's output in f32.
     Bf16,
     /// 8-bit integers, with a scale for each group of inputs of a row of activations and of an output.
     Int8,
