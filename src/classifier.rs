@@ -46,6 +46,16 @@ pub struct FitOptions {
     pub seed: u64,
 }
 
+impl FitOptions {
+    /// How a head is fitted on vectors of a start that is used as it is, or on others.
+    fn head_for(&self, as_started: bool, ways: usize) -> HeadOptions {
+        match as_started {
+            true => self.head.on_start(ways),
+            false => self.head.clone(),
+        }
+    }
+}
+
 fn before_there_was_tuning() -> Tune {
     Tune::Off
 }
@@ -208,11 +218,14 @@ impl FewShotClassifier {
                 clock.lap(|timing| &mut timing.tune);
                 let embedded = lesson.embed(&encoder, watch)?;
                 clock.lap(|timing| &mut timing.encode);
-                let vectors = lesson.fit(&embedded)?.with_calibration(held_out);
+                let vectors = lesson
+                    .fit(&embedded, &options.head)?
+                    .with_calibration(held_out);
                 (Arc::new(encoder), embedded, vectors, Seen::Examples)
             }
             None => {
-                let mut vectors = lesson.fit(&untuned)?;
+                let mut vectors =
+                    lesson.fit(&untuned, &options.head_for(started, dataset.labels().len()))?;
                 if seen == Seen::Examples {
                     // The encoder knows the examples that its head would be judged by.
                     vectors = vectors.with_calibration(held_out(&lesson, &untuned, seen)?);
@@ -269,10 +282,12 @@ impl FewShotClassifier {
             return Ok(false);
         }
         let encoded = self.encoder.encode(&texts, &self.layers)?;
-        let options = &self.options;
+        let head = self
+            .options
+            .head_for(self.started && !self.is_tuned(), self.labels().len());
         let changed = self
             .vectors
-            .adapt(&encoded.vectors, &options.head, options.seed)?;
+            .adapt(&encoded.vectors, &head, self.options.seed)?;
         self.known = Known::new(&texts, encoded);
         Ok(changed)
     }

@@ -120,9 +120,21 @@ impl<'d> Lesson<'d> {
         Ok(Encoded { vectors, notes })
     }
 
-    /// Fits a head with the lesson's options.
-    pub fn fit(&self, embedded: &Embedded) -> Result<VectorClassifier, HeadError> {
-        self.fit_head(embedded, &self.options.head)
+    /// Fits a head.
+    pub fn fit(
+        &self,
+        embedded: &Embedded,
+        head: &HeadOptions,
+    ) -> Result<VectorClassifier, HeadError> {
+        let classes = self.name_classes();
+        VectorClassifier::fit(
+            &embedded.examples,
+            &self.dataset.classes(),
+            (!self.names.is_empty()).then_some((&embedded.names, classes.as_slice())),
+            self.dataset.labels().clone(),
+            head,
+            self.options.seed,
+        )
     }
 
     /// Fits logistic regression, which is judged on held-out examples in no time.
@@ -132,7 +144,7 @@ impl<'d> Lesson<'d> {
             kind,
             ..self.options.head.clone()
         };
-        self.fit_head(embedded, &linear)
+        self.fit(embedded, &linear)
     }
 
     /// The encoder by which the examples, or some of many, are told apart best, and what it gives for all.
@@ -182,22 +194,6 @@ impl<'d> Lesson<'d> {
         let all = self.dataset.classes();
         let classes: Vec<usize> = places.iter().map(|&at| all[at]).collect();
         leave_one_out::loss(vectors, [&classes, &self.name_classes()])
-    }
-
-    fn fit_head(
-        &self,
-        embedded: &Embedded,
-        head: &HeadOptions,
-    ) -> Result<VectorClassifier, HeadError> {
-        let classes = self.name_classes();
-        VectorClassifier::fit(
-            &embedded.examples,
-            &self.dataset.classes(),
-            (!self.names.is_empty()).then_some((&embedded.names, classes.as_slice())),
-            self.dataset.labels().clone(),
-            head,
-            self.options.seed,
-        )
     }
 }
 

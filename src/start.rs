@@ -328,17 +328,22 @@ mod tests {
 
     /// A classifier of the task, from a start that learned to part the same texts by `classes`.
     fn fitted(classes: &[usize], tune: Tune) -> FewShotClassifier {
+        fitted_with(classes, tune, None)
+    }
+
+    fn fitted_with(classes: &[usize], tune: Tune, strength: Option<f64>) -> FewShotClassifier {
         let (encoder, dataset) = (tiny(), task());
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("start.safetensors");
         let start = tuned(&encoder, classes);
         start.save(&path, &encoder).expect("saved");
-        let options = FitOptions {
+        let mut options = FitOptions {
             label_names: false,
             tune,
             start: StartFrom::File(path),
             ..FitOptions::default()
         };
+        options.head.linear.strength = strength;
         FewShotClassifier::fit(encoder, &dataset, &options).expect("fitted")
     }
 
@@ -371,6 +376,26 @@ mod tests {
         };
         let classifier = FewShotClassifier::fit(tiny(), &task(), &options).expect("fitted");
         assert!(classifier.is_tuned());
+    }
+
+    /// Neither the model's own vectors have it nor tuned ones, and what is named holds.
+    #[test]
+    fn a_start_as_it_is_has_a_stronger_penalty() {
+        let (knows, other) = (task().classes(), [0, 0, 1, 1].repeat(4));
+        let texts: Vec<String> = (0..60).map(|at| format!("red {at} dog money")).collect();
+        let given = |classes: &[usize], tune, strength| {
+            let mut classifier = fitted_with(classes, tune, strength);
+            let before = classifier.predict_proba(&texts).expect("vectors");
+            classifier.adapt(&texts).expect("vectors");
+            let after = classifier.predict_proba(&texts).expect("vectors");
+            [before, after].map(|given| given.probabilities)
+        };
+        let usual = |classes: &[usize], tune, strength| {
+            given(classes, tune, None) == given(classes, tune, Some(strength))
+        };
+        assert!(usual(&knows, Tune::Off, 3.0) && !usual(&knows, Tune::Off, 10.0));
+        assert!(usual(&other, Tune::Off, 10.0) && !usual(&other, Tune::Off, 3.0));
+        assert!(usual(&knows, Tune::Layers(1), 10.0));
     }
 
     /// Without the file of the start, which is gone: as long as its examples are such as the start knows.

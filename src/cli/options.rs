@@ -231,7 +231,8 @@ pub struct Fit {
     /// Step of AdamW [default: 0.0003]
     #[arg(long, allow_negative_numbers = true, value_name = "X")]
     pub learning_rate: Option<f64>,
-    /// Inverse strength of logistic regression's penalty [default: 10]
+    /// Inverse strength of logistic regression's penalty [default: 10; on a start that is used as it
+    /// is, half the number of labels, from 3 to 10]
     #[arg(long, allow_negative_numbers = true, value_name = "X")]
     pub strength: Option<f64>,
 }
@@ -318,7 +319,7 @@ impl Fit {
         };
         let linear = LinearOptions::default();
         let linear = LinearOptions {
-            strength: self.strength.unwrap_or(linear.strength),
+            strength: self.strength,
             ..linear
         };
         let (usual, tune) = if examples.is_some_and(Examples::zero_shot) {

@@ -19,9 +19,11 @@ use crate::support::Support;
 /// How logistic regression is fitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinearOptions {
-    /// Inverse strength of the penalty, above 0; scikit-learn's `C`. Default 10: the features
-    /// have length 1, so that 1 would hold the probabilities near even.
-    pub strength: f64,
+    /// Inverse strength of the penalty, above 0; scikit-learn's `C`. If none is named, 10: the features have
+    /// length 1, so that 1 would hold the probabilities near even. On a start that is used as it is, half the number
+    /// of classes, at least 3 and at most 10: such features part the classes widely, and a stronger penalty lets
+    /// what a handful of examples has in common by chance count less.
+    pub strength: Option<f64>,
     /// Most steps of L-BFGS, at least 1; default 200.
     pub max_steps: usize,
 }
@@ -29,16 +31,36 @@ pub struct LinearOptions {
 impl Default for LinearOptions {
     fn default() -> Self {
         Self {
-            strength: 10.0,
+            strength: None,
             max_steps: 200,
         }
     }
 }
 
+/// The strength where none is named.
+const STRENGTH: f64 = 10.0;
+/// The least and most on a start that is used as it is, chosen on the training parts of eighteen sets (`docs/tuning.md`).
+const STRENGTH_ON_START: [f64; 2] = [3.0, STRENGTH];
+
 impl LinearOptions {
+    fn strength(&self) -> f64 {
+        self.strength.unwrap_or(STRENGTH)
+    }
+
+    /// The same for the vectors of a start and so many classes.
+    pub(super) fn on_start(&self, ways: usize) -> Self {
+        let [least, most] = STRENGTH_ON_START;
+        let usual = (ways as f64 / 2.0).clamp(least, most);
+        Self {
+            strength: self.strength.or(Some(usual)),
+            ..self.clone()
+        }
+    }
+
     pub(super) fn validate(&self) -> Result<(), HeadError> {
-        let fits = self.strength > 0.0 && self.strength.is_finite();
-        check_range("strength", self.strength, fits, "above 0 and finite")?;
+        let strength = self.strength();
+        let fits = strength > 0.0 && strength.is_finite();
+        check_range("strength", strength, fits, "above 0 and finite")?;
         check_range(
             "max_steps",
             self.max_steps as f64,
@@ -60,12 +82,12 @@ impl Linear {
     /// Fits; deterministic, no randomness.
     #[must_use]
     pub fn fit(support: &Support, options: &LinearOptions) -> Self {
-        Self::solve(&Problem::new(support, options.strength), options)
+        Self::solve(&Problem::new(support, options.strength()), options)
     }
 
     /// Fits the support set and guesses together.
     pub(crate) fn fit_with(support: &Support, guesses: &Guesses, options: &LinearOptions) -> Self {
-        let mut problem = Problem::new(support, options.strength);
+        let mut problem = Problem::new(support, options.strength());
         problem.add(guesses);
         Self::solve(&problem, options)
     }
@@ -451,10 +473,23 @@ mod tests {
     }
 
     #[test]
+    fn a_start_has_a_stronger_penalty_the_fewer_the_classes() {
+        let usual = LinearOptions::default();
+        let strengths = [2, 6, 7, 14, 20, 77].map(|ways| usual.on_start(ways).strength());
+        assert_eq!(strengths, [3.0, 3.0, 3.5, 7.0, 10.0, 10.0]);
+        assert_eq!(usual.strength(), 10.0);
+        let named = LinearOptions {
+            strength: Some(0.5),
+            ..usual
+        };
+        assert_eq!(named.on_start(2).strength(), 0.5);
+    }
+
+    #[test]
     fn agrees_with_scikit_learn() {
         let features = Matrix::from_rows(&POINTS).expect("whole rows");
         let options = LinearOptions {
-            strength: 2.0,
+            strength: Some(2.0),
             max_steps: 500,
         };
         let support = Support::new(features.clone(), vec![0, 0, 0, 1, 1, 1], 2).expect("complete");

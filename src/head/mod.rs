@@ -135,6 +135,15 @@ impl HeadOptions {
         self.mlp.validate()
     }
 
+    /// The same for the vectors of a start that is used as it is, and so many classes ([`LinearOptions::strength`]).
+    #[must_use]
+    pub fn on_start(&self, ways: usize) -> Self {
+        Self {
+            linear: self.linear.on_start(ways),
+            ..self.clone()
+        }
+    }
+
     /// Fits a head; its features are `[rows, width]`.
     ///
     /// # Errors

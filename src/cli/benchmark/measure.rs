@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use fewshot::classifier::UNLABELLED;
 use fewshot::data::{Dataset, Example, LabelSet};
 use fewshot::encoder::{Encoder, LayerMix};
+use fewshot::head::HeadOptions;
 use fewshot::leave_one_out;
 use fewshot::matrix::Matrix;
 use fewshot::metrics::accuracy_and_calibration;
@@ -211,15 +212,16 @@ impl Trial<'_> {
         let start = Instant::now();
         let best = self.best(dataset, spaces);
         let test = &tests[best];
-        let mut classifier = self.fit(dataset, draw, &spaces[best])?;
         let options = &self.config.options;
+        // The first is the model's own.
+        let head = match best {
+            0 => options.head.clone(),
+            _ => options.head.on_start(dataset.labels().len()),
+        };
+        let mut classifier = self.fit(dataset, draw, &spaces[best], &head)?;
         if !options.inductive {
             let first: Vec<usize> = (0..test.rows().min(UNLABELLED)).collect();
-            classifier.adapt(
-                &test.select(&first),
-                &options.head,
-                options.seed.wrapping_add(draw),
-            )?;
+            classifier.adapt(&test.select(&first), &head, options.seed.wrapping_add(draw))?;
         }
         let fit = start.elapsed();
         let start = Instant::now();
@@ -289,6 +291,7 @@ impl Trial<'_> {
         dataset: &Dataset,
         draw: u64,
         vectors: &Matrix,
+        head: &HeadOptions,
     ) -> Result<VectorClassifier, Failure> {
         let options = &self.config.options;
         let labels = dataset.labels().clone();
@@ -298,7 +301,7 @@ impl Trial<'_> {
             &dataset.classes(),
             (!self.names.is_empty()).then_some((&prior, classes.as_slice())),
             labels,
-            &options.head,
+            head,
             options.seed.wrapping_add(draw),
         )?)
     }

@@ -364,7 +364,7 @@ mod tests {
             let mut options = with_epochs(Start::Linear, 10);
             options.mlp.episodes = 8;
             options.mlp.averaging = averaging;
-            options.linear.strength = 1e-3;
+            options.linear.strength = Some(1e-3);
             let errors = |mlp: &Mlp| {
                 let logits = mlp.logits(support.features()).expect("width");
                 let given = logits.iter_rows().map(crate::softmax::argmax);
