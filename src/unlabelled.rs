@@ -24,7 +24,7 @@ const LEAST_SHOTS: usize = 4;
 const ROUNDS: usize = 3;
 /// Guesses are made at the temperature over this: nearer to a decision than they are honest, since what
 /// is learned from a guess of one half is one half.
-const SHARPNESS: f64 = 2.0;
+const SHARPNESS: f64 = 3.0;
 /// What all guesses together count beside the support set.
 const SHARE: f64 = 0.5;
 /// What one guess counts at most beside an example, however few there are.
