@@ -27,7 +27,7 @@ impl VectorClassifier {
     ///
     /// `prior` are examples that nobody labelled, such as the labels' own names. How much they
     /// count, nothing, once or twice, is chosen by the loss of held-out examples, so that names
-    /// that mislead do no harm.
+    /// that mislead do no harm; twice where some label has one example, so that none can be held out.
     ///
     /// # Shapes
     /// - `vectors`: `[examples, width]`
@@ -200,7 +200,8 @@ fn check(
 }
 
 /// The support set with the number of copies of the prior that held-out examples fit best, and what
-/// logistic regression says of these examples then; with one copy if there is nothing to hold out.
+/// logistic regression says of these examples then; with most copies if there is nothing to hold out: the fewer
+/// the examples, the more the prior has to say.
 fn with_best_prior(
     support: Support,
     prior: &Matrix,
@@ -219,7 +220,8 @@ fn with_best_prior(
     };
     let mut best = trial(PRIOR_COPIES[0])?;
     if best.1.is_empty() {
-        return Ok((support.with_prior(prior, classes), best.1));
+        let [.., most] = PRIOR_COPIES;
+        return Ok((with_copies(support, prior, classes, most), best.1));
     }
     for copies in PRIOR_COPIES.into_iter().skip(1) {
         let other = trial(copies)?;
@@ -296,6 +298,17 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn where_nothing_can_be_held_out_the_prior_counts_twice() {
+        let (vectors, classes) = clusters(2, 1, 8, 3);
+        let support = Support::new(vectors.clone(), classes.clone(), 2).expect("complete");
+        let options = HeadOptions::default();
+        let (support, held_out) =
+            with_best_prior(support, &vectors, &classes, &options, 1).expect("fits");
+        assert!(held_out.is_empty());
+        assert_eq!((support.examples(), support.features().rows()), (2, 6));
     }
 
     #[test]
