@@ -135,7 +135,7 @@ impl HeadOptions {
         self.mlp.validate()
     }
 
-    /// The same for the vectors of a start that is used as it is, and so many classes ([`LinearOptions::strength`]).
+    /// The same for the vectors of a start that is used as it is, and so many classes ([`LinearOptions::strength`](field@LinearOptions::strength)).
     #[must_use]
     pub fn on_start(&self, ways: usize) -> Self {
         Self {
