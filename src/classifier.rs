@@ -47,9 +47,11 @@ pub struct FitOptions {
 }
 
 impl FitOptions {
-    /// How a head is fitted on vectors of a start that is used as it is, or on others.
-    fn head_for(&self, as_started: bool, ways: usize) -> HeadOptions {
-        match as_started {
+    /// How a head of so many classes is fitted: on vectors of a start that is used as it is, or on others, the
+    /// model's own and tuned ones.
+    #[must_use]
+    pub fn head_for(&self, on_start: bool, ways: usize) -> HeadOptions {
+        match on_start {
             true => self.head.on_start(ways),
             false => self.head.clone(),
         }

@@ -137,7 +137,7 @@ impl HeadOptions {
 
     /// The same for the vectors of a start that is used as it is, and so many classes ([`LinearOptions::strength`](field@LinearOptions::strength)).
     #[must_use]
-    pub fn on_start(&self, ways: usize) -> Self {
+    pub(crate) fn on_start(&self, ways: usize) -> Self {
         Self {
             linear: self.linear.on_start(ways),
             ..self.clone()

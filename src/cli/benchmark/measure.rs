@@ -214,10 +214,7 @@ impl Trial<'_> {
         let test = &tests[best];
         let options = &self.config.options;
         // The first is the model's own.
-        let head = match best {
-            0 => options.head.clone(),
-            _ => options.head.on_start(dataset.labels().len()),
-        };
+        let head = options.head_for(best > 0, dataset.labels().len());
         let mut classifier = self.fit(dataset, draw, &spaces[best], &head)?;
         if !options.inductive {
             let first: Vec<usize> = (0..test.rows().min(UNLABELLED)).collect();
