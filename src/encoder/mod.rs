@@ -474,7 +474,8 @@ impl Encoder {
             let (batch, others) = rest.split_at(length);
             match &self.device {
                 Some(device) => self.run_on(device, batch, layers, &mut vectors)?,
-                None => self.run_batch(batch, layers, &mut space, &mut vectors),
+                // Once in the pool, its products hand out parts without waking each other's threads anew.
+                None => rayon::scope(|_| self.run_batch(batch, layers, &mut space, &mut vectors)),
             }
             rest = others;
         }
