@@ -163,8 +163,8 @@ impl Descriptions {
 }
 
 /// Texts that say what a label is, made from its name: the name in words, and two sentences with
-/// it. As prior examples they are worth some four points of accuracy with eight examples a class,
-/// and eleven with two (`docs/results.md`).
+/// it. As prior examples they are worth some four points of accuracy with eight examples a class
+/// and eleven with two where the encoder has no start, 1.6 with eight where it has one (`docs/results.md`).
 ///
 /// Empty if some name has no two letters, as `0` or `B` have not, or more than a third of them no word of three: the
 /// names then tell nothing. `qt` and `HR` do among others.

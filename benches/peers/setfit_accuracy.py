@@ -1,7 +1,7 @@
 """SetFit at its documented defaults on the draws of `fewshot benchmark`, to stand beside it.
 
     pip install setfit
-    python benches/peers/setfit_accuracy.py --model MODEL_DIR --data DATA --sets sst2,cr --seeds 3
+    python benches/peers/setfit_accuracy.py --model MODEL_DIR --data DATA --sets sst2,cr --seeds 3 --output results.jsonl
 
 Accuracy on the whole test part and the seconds of `Trainer.train` and `predict`. Prints one line
 of JSON a fit, and leaves out what --output already holds, so that a run can be cut and resumed.

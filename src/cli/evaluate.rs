@@ -17,11 +17,11 @@ use super::{classify, output, predict};
 
 /// Learn from a few examples, or load a classifier, and report how well it labels a test set.
 ///
-/// Where the encoder is not tuned, the test texts are learned from without their labels, as `fewshot classify`
-/// does with the texts that it is given, unless --inductive is there.
+/// Learned from --examples and not tuned, it also learns from the test texts, 50 or more, without their labels, as
+/// `fewshot classify` does with the texts that it is given, unless --inductive is there. A loaded classifier does not.
 ///
-/// Every figure comes with a 95 % bootstrap interval over the test texts; that of 0 or 100 % rests on
-/// Wilson's, but for MCC.
+/// Every figure comes with a 95 % bootstrap interval over the test texts; where a figure is 0 or 100 %, Wilson's is in
+/// its place, but not for MCC.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   fewshot evaluate --examples datasets/tickets/few.jsonl --test datasets/tickets/test.jsonl

@@ -15,7 +15,7 @@ use super::{output, stream};
 /// Tune the encoder's upper half in episodes of several labelled sets, as a start for other tasks.
 ///
 /// `--start FILE` of classify, train, evaluate and benchmark then begins there, if that helps to tell the
-/// examples of the new task apart; label and simulate always do. The starts that come with fewshot were made so.
+/// examples of the new task apart; label, simulate and policy train always do. The starts that come with fewshot were made so.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   fewshot meta-train --tasks datasets/tasks/*.jsonl complaints.csv --output start.safetensors

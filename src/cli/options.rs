@@ -219,9 +219,9 @@ pub struct Fit {
     /// (their mean)
     #[arg(long, value_name = "KIND", default_value = "reptile", value_parser = parse_averaging)]
     pub averaging: Averaging,
-    /// Learn from the labelled texts only. Otherwise, with four examples a label and where the encoder is not tuned,
-    /// the texts to classify, where they are in a file of 50 and more, are learned from too, so that an
-    /// answer depends on the others
+    /// Learn from the labelled texts only. Otherwise, with four or more examples a label and where the encoder is not
+    /// tuned, `classify`, `evaluate` and `benchmark` learn from the texts that they label too, where these are 50 or
+    /// more in a file, so that an answer depends on the others; `train` from those of --unlabelled only
     #[arg(long)]
     pub inductive: bool,
     /// How much examples of rare labels count: none (all alike), balanced (all labels weigh alike) or
