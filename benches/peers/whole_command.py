@@ -29,14 +29,18 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--fewshot", default="target/release/fewshot")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        commands = {"fewshot": fewshot(args, folder, []), "fewshot --tune 6": fewshot(args, folder, ["--tune", "6"])}
-        commands["SetFit"] = setfit(args, folder)
-        seconds = {name: [] for name in commands}
-        for _ in range(args.rounds):
-            for name, command in commands.items():
-                seconds[name].append(timed(command))
-                print(f"{name}: {seconds[name][-1]:.2f} s", flush=True)
+    commands = {
+        "fewshot": lambda folder: fewshot(args, folder, []),
+        "fewshot --tune 6": lambda folder: fewshot(args, folder, ["--tune", "6"]),
+        "SetFit": lambda folder: setfit(args, folder),
+    }
+    seconds = {name: [] for name in commands}
+    for _ in range(args.rounds):
+        for name, command in commands.items():
+            # Nothing of an earlier round: no vectors, no results.
+            with tempfile.TemporaryDirectory() as folder:
+                seconds[name].append(timed(command(folder), folder))
+            print(f"{name}: {seconds[name][-1]:.2f} s", flush=True)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     for name, median in medians.items():
         print(f"{name}: median {median:.2f} s, SetFit takes {medians['SetFit'] / median:.1f} times as long")
@@ -58,16 +62,11 @@ def setfit(args, folder):
     return [sys.executable, script, *options, "--output", os.path.join(folder, "results.jsonl")]
 
 
-def timed(command):
-    """The seconds of a process that finds nothing of an earlier one: no vectors, no results."""
-    with tempfile.TemporaryDirectory() as cache:
-        # SetFit's results are known by their file, which a new round must not find.
-        results = command[-1] if command[-1].endswith("results.jsonl") else None
-        if results and os.path.exists(results):
-            os.remove(results)
-        start = time.perf_counter()
-        subprocess.run(command, check=True, env={**os.environ, "FEWSHOT_CACHE": cache}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        return time.perf_counter() - start
+def timed(command, cache):
+    environment = {**os.environ, "FEWSHOT_CACHE": cache}
+    start = time.perf_counter()
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - start
 
 
 if __name__ == "__main__":
