@@ -197,10 +197,10 @@ impl Encoder {
         let steps = if tasks == 0 { 0 } else { options.steps };
         for step in 0..steps {
             let batch = samplers[step % tasks].batch();
-            let (tools, gradient) = (&mut tools, &mut gradient[..]);
             // Once in the pool, as when it embeds.
-            let loss =
-                rayon::scope(|_| self.step(blocks, &batch, tools, gradient, (options, step)));
+            let loss = rayon::scope(|_| {
+                self.step(blocks, &batch, &mut tools, &mut gradient, (options, step))
+            });
             watch(TuneProgress {
                 done: step + 1,
                 steps: options.steps,
