@@ -78,46 +78,63 @@ impl<'d> Lesson<'d> {
 
     pub fn embed(&self, encoder: &Encoder, watch: &mut Watch) -> Result<Embedded> {
         let all: Vec<usize> = (0..self.dataset.examples().len()).collect();
-        self.embed_some(encoder, &all, watch)
+        let mut embedded = self.embed_by(&[encoder], &all, watch)?;
+        Ok(embedded.swap_remove(0))
     }
 
-    /// Examples at some places, and the names.
-    fn embed_some(
+    /// Examples at some places, and the names, by each of the encoders.
+    fn embed_by(
         &self,
-        encoder: &Encoder,
+        encoders: &[&Encoder],
         places: &[usize],
         watch: &mut Watch,
-    ) -> Result<Embedded> {
+    ) -> Result<Vec<Embedded>> {
         let texts = self.texts();
         let (examples, names) = texts.split_at(self.dataset.examples().len());
         let examples = places.iter().map(|&at| examples[at]);
         let texts: Vec<&str> = examples.chain(names.iter().copied()).collect();
-        let mut encoded = self.encode(encoder, &texts, watch)?;
-        let names = encoded.vectors.split_off(places.len());
-        encoded.notes.retain(|note| note.text < places.len());
-        Ok(Embedded {
-            examples: encoded.vectors,
-            names,
-            notes: encoded.notes,
-        })
+        let encoded = self.encode_by(encoders, &texts, watch)?.into_iter();
+        let embedded = |mut encoded: Encoded| {
+            let names = encoded.vectors.split_off(places.len());
+            encoded.notes.retain(|note| note.text < places.len());
+            Embedded {
+                examples: encoded.vectors,
+                names,
+                notes: encoded.notes,
+            }
+        };
+        Ok(encoded.map(embedded).collect())
     }
 
-    fn encode(&self, encoder: &Encoder, texts: &[&str], watch: &mut Watch) -> Result<Encoded> {
-        let (mut vectors, mut notes) = (Matrix::zeros(0, encoder.width()), Vec::new());
-        for chunk in texts.chunks(CHUNK.max(encoder.texts_at_once())) {
-            let before = vectors.rows();
-            let encoded = encoder.encode(chunk, &self.layers)?;
-            vectors.extend(&encoded.vectors);
-            notes.extend(encoded.notes.into_iter().map(|note| Note {
-                text: before + note.text,
-                ..note
-            }));
+    fn encode_by(
+        &self,
+        encoders: &[&Encoder],
+        texts: &[&str],
+        watch: &mut Watch,
+    ) -> Result<Vec<Encoded>> {
+        let none = |encoder: &&Encoder| Encoded {
+            vectors: Matrix::zeros(0, encoder.width()),
+            notes: Vec::new(),
+        };
+        let mut all: Vec<Encoded> = encoders.iter().map(none).collect();
+        let at_once = encoders.iter().map(|encoder| encoder.texts_at_once()).max();
+        let mut done = 0;
+        for chunk in texts.chunks(CHUNK.max(at_once.unwrap_or(0))) {
+            let encoded = Encoder::encode_by(encoders, chunk, &self.layers)?;
+            for (all, encoded) in all.iter_mut().zip(encoded) {
+                all.vectors.extend(&encoded.vectors);
+                all.notes.extend(encoded.notes.into_iter().map(|note| Note {
+                    text: done + note.text,
+                    ..note
+                }));
+            }
+            done += chunk.len();
             watch(FitProgress::Embedding {
-                done: vectors.rows(),
+                done,
                 texts: texts.len(),
             });
         }
-        Ok(Encoded { vectors, notes })
+        Ok(all)
     }
 
     /// Fits a head.
@@ -158,17 +175,15 @@ impl<'d> Lesson<'d> {
             let loss = first.tuned().is_some().then(loss);
             return Ok(self.beginning(first, embedded, loss));
         }
-        let mut best = (first, self.embed_some(first, &places, watch)?);
-        let loss = |of: &Embedded| self.loss([&of.examples, &of.names], &places);
-        let mut lowest = loss(&best.1);
-        for encoder in others {
-            let embedded = self.embed_some(encoder, &places, watch)?;
-            let loss = loss(&embedded);
-            if loss < lowest {
-                (best, lowest) = ((encoder, embedded), loss);
-            }
-        }
-        let (encoder, mut embedded) = best;
+        let by: Vec<&Encoder> = encoders.iter().map(Arc::as_ref).collect();
+        let embedded = self.embed_by(&by, &places, watch)?;
+        let with_loss = encoders.iter().zip(embedded).map(|(encoder, of)| {
+            let loss = self.loss([&of.examples, &of.names], &places);
+            (encoder, of, loss)
+        });
+        // The first of equals: without a start.
+        let best = with_loss.min_by(|(_, _, a), (_, _, b)| a.total_cmp(b));
+        let (encoder, mut embedded, lowest) = best.expect("a fit has an encoder");
         if places.len() < self.dataset.examples().len() {
             embedded = self.embed(encoder, watch)?;
         }

@@ -4,6 +4,7 @@
 //! and gives each text the average of the pooled vectors of chosen hidden layers ([`LayerMix`]).
 
 mod attention;
+mod batches;
 mod config;
 mod device;
 mod kernels;
@@ -229,6 +230,21 @@ pub struct Encoded {
     pub notes: Vec<Note>,
 }
 
+impl Encoded {
+    /// The mean of so many layers that lie side by side.
+    fn averaged(self, layers: usize) -> Self {
+        let width = self.vectors.columns() / layers;
+        let mut vectors = Matrix::zeros(self.vectors.rows(), width);
+        let weight = 1.0 / layers as f32;
+        for (text, all) in self.vectors.iter_rows().enumerate() {
+            for layer in all.chunks_exact(width) {
+                kernels::add_scaled(vectors.row_mut(text), layer, weight);
+            }
+        }
+        Self { vectors, ..self }
+    }
+}
+
 /// Something that a person should know about how a text was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Note {
@@ -239,16 +255,6 @@ pub struct Note {
     /// Whether what lies beyond [`MAX_TEXT_BYTES`] was left out.
     pub cut: bool,
 }
-
-/// Tokens that go through the encoder at once. Any number from 256 to 2048 takes the same time, to
-/// some per cent; this many need some 30 MB of memory at width 768.
-const BATCH_TOKENS: usize = 1024;
-
-/// The same of a GPU, which has many more threads.
-const DEVICE_BATCH_TOKENS: usize = 16 * BATCH_TOKENS;
-
-/// Scores of a device's attention at once: 128 MB, of which there are some three at a time.
-const DEVICE_SCORES: usize = 1 << 25;
 
 impl Encoder {
     /// Loads a model's files, to run in f32.
@@ -407,22 +413,26 @@ impl Encoder {
     ) -> Result<Encoded, EncoderError> {
         let indices = layers.indices(self.layers())?;
         let encoded = self.encode_layers(texts, &indices)?;
-        let width = self.width();
-        let mut vectors = Matrix::zeros(texts.len(), width);
-        let weight = 1.0 / indices.len() as f32;
-        for (mean, layers) in vectors
-            .values_mut()
-            .chunks_exact_mut(width)
-            .zip(encoded.vectors.iter_rows())
-        {
-            for layer in layers.chunks_exact(width) {
-                kernels::add_scaled(mean, layer, weight);
-            }
-        }
-        Ok(Encoded {
-            vectors,
-            notes: encoded.notes,
-        })
+        Ok(encoded.averaged(indices.len()))
+    }
+
+    /// As [`Encoder::encode`] by several encoders of one model, each with its own tuned layers: the layers below these are
+    /// computed once.
+    ///
+    /// # Errors
+    /// As `encode`.
+    pub(crate) fn encode_by<S: AsRef<str>>(
+        encoders: &[&Self],
+        texts: &[S],
+        layers: &LayerMix,
+    ) -> Result<Vec<Encoded>, EncoderError> {
+        let Some(first) = encoders.first() else {
+            return Ok(Vec::new());
+        };
+        let indices = layers.indices(first.layers())?;
+        let encoded = Self::encode_layers_by(encoders, texts, &indices)?;
+        let averaged = encoded.into_iter();
+        Ok(averaged.map(|one| one.averaged(indices.len())).collect())
     }
 
     /// Embeds texts and keeps the chosen layers apart, in one forward pass.
@@ -437,100 +447,43 @@ impl Encoder {
         texts: &[S],
         layers: &[usize],
     ) -> Result<Encoded, EncoderError> {
-        if let Some(&index) = layers.iter().find(|&&index| index > self.layers()) {
+        let mut encoded = Self::encode_layers_by(&[self], texts, layers)?;
+        Ok(encoded.swap_remove(0))
+    }
+
+    fn encode_layers_by<S: AsRef<str>>(
+        encoders: &[&Self],
+        texts: &[S],
+        layers: &[usize],
+    ) -> Result<Vec<Encoded>, EncoderError> {
+        let first = encoders[0];
+        if let Some(&index) = layers.iter().find(|&&index| index > first.layers()) {
             return Err(EncoderError::NoSuchLayer {
                 index,
-                layers: self.layers(),
+                layers: first.layers(),
             });
         }
         let (unique, places) = deduplicate(texts);
-        let tokens = self.windows.split(&unique)?;
-        let vectors = self.run(&tokens, layers)?;
-        self.check_finite(&vectors, &unique)?;
+        let tokens = first.windows.split(&unique)?;
         let notes = places
             .iter()
             .enumerate()
             .filter_map(|(text, &place)| note(text, &tokens[place]));
-        Ok(Encoded {
-            vectors: vectors.select(&places),
-            notes: notes.collect(),
-        })
-    }
-
-    fn run(&self, tokens: &[Tokens], layers: &[usize]) -> Result<Matrix, EncoderError> {
-        let columns = layers.len() * self.width();
-        let mut vectors = Matrix::zeros(tokens.len(), columns);
-        let mut windows: Vec<(usize, f32, &[u32])> =
-            tokens.iter().enumerate().flat_map(parts).collect();
-        // Texts of like length together: the attention's tasks are then of like size.
-        windows.sort_by_key(|(_, _, ids)| ids.len());
-        let mut space = std::mem::take(&mut *self.spare());
-        let mut rest = windows.as_slice();
-        while !rest.is_empty() {
-            let length = match self.device {
-                Some(_) => padded_batch_length(rest, self.config.transformer.heads),
-                None => batch_length(rest),
-            };
-            let (batch, others) = rest.split_at(length);
-            match &self.device {
-                Some(device) => self.run_on(device, batch, layers, &mut vectors)?,
-                // Once in the pool, its products hand out parts without waking each other's threads anew.
-                None => rayon::scope(|_| self.run_batch(batch, layers, &mut space, &mut vectors)),
-            }
-            rest = others;
-        }
-        *self.spare() = space;
-        Ok(vectors)
+        let notes: Vec<Note> = notes.collect();
+        let encoded = |(encoder, vectors): (&&Self, Matrix)| {
+            encoder.check_finite(&vectors, &unique)?;
+            Ok(Encoded {
+                vectors: vectors.select(&places),
+                notes: notes.clone(),
+            })
+        };
+        let vectors = batches::run(encoders, &tokens, layers)?;
+        encoders.iter().zip(vectors).map(encoded).collect()
     }
 
     fn spare(&self) -> MutexGuard<'_, Workspace> {
         // Nothing can be half done: it is taken and put back whole.
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn run_batch(
-        &self,
-        batch: &[(usize, f32, &[u32])],
-        layers: &[usize],
-        space: &mut Workspace,
-        vectors: &mut Matrix,
-    ) {
-        let width = self.width();
-        let ids: Vec<&[u32]> = batch.iter().map(|(_, _, ids)| *ids).collect();
-        let highest = layers.iter().copied().max().unwrap_or(0);
-        let mut pooled = vec![0.0; width];
-        self.transformer
-            .forward(&ids, highest, space, |layer, hidden| {
-                for place in (0..layers.len()).filter(|&place| layers[place] == layer) {
-                    let mut rest = hidden;
-                    for &(text, weight, ids) in batch {
-                        let (own, others) = rest.split_at(ids.len() * width);
-                        pooling::pool(self.config.pooling, own, &mut pooled);
-                        let vector = &mut vectors.row_mut(text)[place * width..][..width];
-                        kernels::add_scaled(vector, &pooled, weight);
-                        rest = others;
-                    }
-                }
-            });
-    }
-
-    fn run_on(
-        &self,
-        device: &DeviceTransformer,
-        batch: &[(usize, f32, &[u32])],
-        layers: &[usize],
-        vectors: &mut Matrix,
-    ) -> Result<(), EncoderError> {
-        let ids: Vec<&[u32]> = batch.iter().map(|(_, _, ids)| *ids).collect();
-        let width = self.width();
-        let layers = device.pooled(&ids, layers, self.config.pooling)?;
-        for (place, layer) in layers.iter().enumerate() {
-            for (&(text, weight, _), pooled) in batch.iter().zip(layer.iter_rows()) {
-                let vector = &mut vectors.row_mut(text)[place * width..][..width];
-                kernels::add_scaled(vector, pooled, weight);
-            }
-        }
-        Ok(())
     }
 
     fn check_finite(&self, vectors: &Matrix, texts: &[&str]) -> Result<(), EncoderError> {
@@ -613,15 +566,6 @@ pub(crate) fn deduplicate<S: AsRef<str>>(texts: &[S]) -> (Vec<&str>, Vec<usize>)
     (unique, places)
 }
 
-fn parts((text, tokens): (usize, &Tokens)) -> impl Iterator<Item = (usize, f32, &[u32])> {
-    let weights = tokens.weights();
-    tokens
-        .windows
-        .iter()
-        .zip(weights)
-        .map(move |(ids, weight)| (text, weight, ids.as_slice()))
-}
-
 fn note(text: usize, tokens: &Tokens) -> Option<Note> {
     let windows = tokens.windows.len();
     (windows > 1 || tokens.cut).then_some(Note {
@@ -629,27 +573,4 @@ fn note(text: usize, tokens: &Tokens) -> Option<Note> {
         windows,
         cut: tokens.cut,
     })
-}
-
-/// How many of the next windows make a batch: at least one, then as many as fit.
-fn batch_length(windows: &[(usize, f32, &[u32])]) -> usize {
-    let mut tokens = 0;
-    let fits = |(_, _, ids): &&(usize, f32, &[u32])| {
-        tokens += ids.len();
-        tokens <= BATCH_TOKENS
-    };
-    windows.iter().take_while(fits).count().max(1)
-}
-
-/// The same for a device, where all count as the longest, which comes last; none is more than half padding.
-fn padded_batch_length(windows: &[(usize, f32, &[u32])], heads: usize) -> usize {
-    let shortest = windows.first().map_or(0, |(_, _, ids)| ids.len());
-    let places = windows.iter().enumerate();
-    let fits = |(at, (_, _, ids)): &(usize, &(usize, f32, &[u32]))| {
-        let tokens = (at + 1) * ids.len();
-        ids.len() <= 2 * shortest
-            && tokens <= DEVICE_BATCH_TOKENS
-            && tokens * ids.len() * heads <= DEVICE_SCORES
-    };
-    places.take_while(fits).count().max(1)
 }

@@ -9,6 +9,7 @@
 //! Devlin et al. 2019 (BERT); Song et al. 2020 (MPNet); transformers' `modeling_bert.py` and
 //! `modeling_mpnet.py` for names and constants.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -155,14 +156,38 @@ impl Transformer {
         space: &mut Workspace,
         mut each: impl FnMut(usize, &[f32]),
     ) {
+        self.begin(texts, space);
+        each(0, &space.hidden);
+        self.run_layers(0..highest, texts, space, each);
+    }
+
+    /// Puts a batch's hidden state 0 into the workspace.
+    pub fn begin(&self, texts: &[&[u32]], space: &mut Workspace) {
         let tokens = texts.iter().map(|ids| ids.len()).sum();
         space.resize(tokens, &self.config);
         self.embed(texts, &mut space.hidden);
-        each(0, &space.hidden);
-        for (index, layer) in self.layers.iter().take(highest).enumerate() {
-            self.run_layer(layer, texts, space);
+    }
+
+    /// Runs layers of these indices on the hidden state in the workspace; `each` is as that of
+    /// [`forward`](Self::forward).
+    pub fn run_layers(
+        &self,
+        indices: Range<usize>,
+        texts: &[&[u32]],
+        space: &mut Workspace,
+        mut each: impl FnMut(usize, &[f32]),
+    ) {
+        for index in indices {
+            self.run_layer(&self.layers[index], texts, space);
             each(index + 1, &space.hidden);
         }
+    }
+
+    /// How many of the lowest layers are also another's, of the same model, whose clone it is or was made of.
+    pub fn shared_layers(&self, other: &Self) -> usize {
+        let mut pairs = self.layers.iter().zip(&other.layers);
+        let end = pairs.position(|(own, other)| !Arc::ptr_eq(own, other));
+        end.unwrap_or(self.layers.len())
     }
 
     fn embed(&self, texts: &[&[u32]], hidden: &mut [f32]) {
@@ -347,6 +372,16 @@ impl Norm {
 }
 
 impl Workspace {
+    /// Token vectors, `[all tokens, width]`.
+    pub fn hidden(&self) -> &[f32] {
+        &self.hidden
+    }
+
+    /// Takes others in their place, as many.
+    pub fn set_hidden(&mut self, hidden: &[f32]) {
+        self.hidden.copy_from_slice(hidden);
+    }
+
     fn resize(&mut self, tokens: usize, config: &TransformerConfig) {
         let TransformerConfig { width, inner, .. } = *config;
         for buffer in [&mut self.hidden, &mut self.residual, &mut self.context] {

@@ -129,6 +129,34 @@ fn tuning_brings_classes_together_and_moves_every_tensor() {
     }
 }
 
+/// To the last bit, whichever layers were tuned; those below are the same ones.
+#[test]
+fn encoders_that_share_layers_embed_together_as_alone() {
+    for name in ["tiny-bert", "tiny-mpnet"] {
+        let model = tiny(name);
+        let tuned = |layers| {
+            let options = TuneOptions::far(layers, 3);
+            let tuned = model.tune(&TEXTS, &CLASSES, &options, &mut |_| ());
+            tuned.expect("tuned")
+        };
+        let (top, all) = (tuned(1), tuned(model.layers()));
+        let shared = |other: &Encoder| model.transformer.shared_layers(&other.transformer);
+        assert_eq!(
+            [&top, &all, &model].map(shared),
+            [model.layers() - 1, 0, model.layers()]
+        );
+        for layers in ["0", "0-1", "last"] {
+            let layers = layers.parse().expect("a layer mix");
+            let encoders = [&model, &top, &all];
+            let together = Encoder::encode_by(&encoders, &TEXTS, &layers).expect("vectors");
+            for (encoder, together) in encoders.iter().zip(together) {
+                let alone = encoder.encode(&TEXTS, &layers).expect("vectors");
+                assert_eq!(together.vectors, alone.vectors, "{name}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_layers() {
     let encoder = tiny("tiny-bert");
