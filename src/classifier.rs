@@ -177,16 +177,6 @@ impl FewShotClassifier {
         watch: &mut dyn FnMut(FitProgress),
     ) -> Result<Self> {
         let candidates = options.start.candidates(&encoder)?;
-        Self::fit_on(&candidates, dataset, options, Seen::Nothing, watch)
-    }
-
-    fn fit_on(
-        candidates: &[Arc<Encoder>],
-        dataset: &Dataset,
-        options: &FitOptions,
-        seen: Seen,
-        watch: &mut dyn FnMut(FitProgress),
-    ) -> Result<Self> {
         dataset.check_trainable()?;
         options.head.validate()?;
         let mut clock = Clock::new();
@@ -195,22 +185,17 @@ impl FewShotClassifier {
             encoder,
             embedded: untuned,
             remaining,
-        } = lesson.best_of(candidates, watch)?;
-        let started = seen == Seen::Nothing && encoder.tuned().is_some();
-        let suspects = match seen {
-            Seen::Nothing => suspects_of(dataset, &untuned.examples),
-            Seen::Examples => Vec::new(),
-        };
+        } = lesson.best_of(&candidates, watch)?;
+        let started = encoder.tuned().is_some();
+        let suspects = suspects_of(dataset, &untuned.examples);
         clock.lap(|timing| &mut timing.encode);
-        // What was tuned on the old examples tells nothing of itself by them: it goes on being tuned.
-        let remaining = remaining.filter(|_| seen == Seen::Nothing);
         let tuning =
             options
                 .tune
                 .options(&encoder, &lesson.layers, dataset, remaining, options.seed);
         let (encoder, embedded, vectors, seen) = match tuning {
             Some(tuning) => {
-                let held_out = held_out(&lesson, &untuned, seen)?;
+                let held_out = held_out(&lesson, &untuned)?;
                 clock.lap(|timing| &mut timing.head);
                 let texts = lesson.texts();
                 let encoder =
@@ -226,13 +211,9 @@ impl FewShotClassifier {
                 (Arc::new(encoder), embedded, vectors, Seen::Examples)
             }
             None => {
-                let mut vectors =
-                    lesson.fit(&untuned, &options.head_for(started, dataset.labels().len()))?;
-                if seen == Seen::Examples {
-                    // The encoder knows the examples that its head would be judged by.
-                    vectors = vectors.with_calibration(held_out(&lesson, &untuned, seen)?);
-                }
-                (encoder, untuned, vectors, seen)
+                let head = options.head_for(started, dataset.labels().len());
+                let vectors = lesson.fit(&untuned, &head)?;
+                (encoder, untuned, vectors, Seen::Nothing)
             }
         };
         clock.lap(|timing| &mut timing.head);
@@ -250,18 +231,6 @@ impl FewShotClassifier {
             notes: embedded.notes,
             known: Known::default(),
         })
-    }
-
-    /// Learns all of `dataset`, old examples and new ones, with the options of this classifier, and
-    /// goes on from its tuned layers: where they part the new examples already, few steps are needed
-    /// or none. Labels may be added. The head is fitted anew: it takes no time, and nothing of the
-    /// old examples is forgotten.
-    ///
-    /// # Errors
-    /// As [`FewShotClassifier::fit`].
-    pub fn continued(&self, dataset: &Dataset, watch: &mut dyn FnMut(FitProgress)) -> Result<Self> {
-        let encoder = Arc::clone(&self.encoder);
-        Self::fit_on(&[encoder], dataset, &self.options, self.seen, watch)
     }
 
     /// Whether texts that are to be classified are worth learning from unasked: once the encoder is tuned
@@ -468,16 +437,11 @@ impl Clock {
 
 /// The calibration of a tuned classifier. The tuned encoder has seen every example: only the untuned
 /// one can say what held-out examples are like.
-fn held_out(lesson: &Lesson, untuned: &Embedded, seen: Seen) -> Result<Calibration> {
-    let frozen = match seen {
-        Seen::Nothing => Some(lesson.fit_linear(untuned)?.calibration()),
-        Seen::Examples => None,
-    };
-    let held_out_loss = frozen.and_then(|frozen| frozen.held_out_loss);
+fn held_out(lesson: &Lesson, untuned: &Embedded) -> Result<Calibration> {
+    let frozen = lesson.fit_linear(untuned)?.calibration();
     Ok(Calibration {
-        temperature: tuned_temperature(held_out_loss, lesson.dataset.labels().len()),
-        held_out_accuracy: frozen.and_then(|frozen| frozen.held_out_accuracy),
-        held_out_loss,
+        temperature: tuned_temperature(frozen.held_out_loss, lesson.dataset.labels().len()),
+        ..frozen
     })
 }
 

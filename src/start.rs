@@ -398,21 +398,6 @@ mod tests {
         assert!(usual(&knows, Tune::Layers(1), 10.0));
     }
 
-    /// Without the file of the start, which is gone: as long as its examples are such as the start knows.
-    #[test]
-    fn what_was_not_tuned_goes_on_so() {
-        let classifier = fitted(&task().classes(), Tune::Auto);
-        let continued = |dataset| classifier.continued(&dataset, &mut |_| ()).expect("fitted");
-        let known = continued(task());
-        assert!(known.is_started() && !known.is_tuned());
-        let mut examples = task().examples().to_vec();
-        for (at, example) in examples.iter_mut().enumerate() {
-            example.label = ["a", "b"][at / 2 % 2].to_owned();
-        }
-        let (other, _) = Dataset::from_examples(examples).expect("sound");
-        assert!(continued(other).is_tuned());
-    }
-
     #[test]
     fn the_starts_that_come_along_are_sound_and_of_other_encoders_than_the_tiny_one() {
         for bytes in SHIPPED {

@@ -1,10 +1,11 @@
 //! `fewshot classify`: learn from examples and label texts, in one go.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use fewshot::classifier::FewShotClassifier;
-use fewshot::data::fold;
-use fewshot::encoder::TunedLayers;
+use fewshot::classifier::{FewShotClassifier, FitOptions};
+use fewshot::data::{Dataset, fold};
+use fewshot::encoder::{Encoder, TunedLayers};
 use fewshot::suspects::Suspect;
 use fewshot::tune::Tune;
 
@@ -77,13 +78,21 @@ pub fn fit(
 ) -> Result<FewShotClassifier, Failure> {
     let options = fit.options(context.common.seed, Some(examples))?;
     let dataset = examples.read()?;
+    learn(context.encoder()?, &dataset, &options, context)
+}
+
+/// Fits a classifier, and says how that went.
+pub fn learn(
+    encoder: Arc<Encoder>,
+    dataset: &Dataset,
+    options: &FitOptions,
+    context: &Context,
+) -> Result<FewShotClassifier, Failure> {
     say_if_many(dataset.examples().len(), &options.tune, context);
-    let encoder = context.encoder()?;
     let mut bar = LearningBar::new(context.common.quiet);
-    let classifier =
-        FewShotClassifier::fit_watched(encoder, &dataset, &options, &mut |progress| {
-            bar.fit(progress);
-        })?;
+    let classifier = FewShotClassifier::fit_watched(encoder, dataset, options, &mut |progress| {
+        bar.fit(progress);
+    })?;
     drop(bar);
     report_start(&classifier, context);
     report(&classifier, dataset.examples().len(), context);
@@ -100,7 +109,6 @@ fn say_if_many(examples: usize, tune: &Tune, context: &Context) {
     }
 }
 
-/// Of a new classifier: of one that goes on from tuned layers it is not known where these began.
 fn report_start(classifier: &FewShotClassifier, context: &Context) {
     context.verbose(|| {
         let used = match (classifier.is_started(), classifier.is_tuned()) {
@@ -112,7 +120,7 @@ fn report_start(classifier: &FewShotClassifier, context: &Context) {
     });
 }
 
-pub fn report(classifier: &FewShotClassifier, examples: usize, context: &Context) {
+fn report(classifier: &FewShotClassifier, examples: usize, context: &Context) {
     let timing = classifier.timing();
     context.verbose(|| {
         let layers = classifier.tuned().filter(|_| !timing.tune.is_zero());

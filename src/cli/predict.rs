@@ -81,19 +81,17 @@ pub fn check_names(names: &FieldNames) -> Result<(), Failure> {
 
 /// Loads a classifier with the encoder that it was trained with, or the one of `--model`.
 pub fn load(dir: &Path, context: &Context) -> Result<FewShotClassifier, Failure> {
-    with_encoder(SavedClassifier::read(dir)?, context)
+    let saved = SavedClassifier::read(dir)?;
+    let encoder = encoder_of(&saved, context)?;
+    Ok(saved.with_encoder(encoder)?)
 }
 
-/// The same for one that was read already.
-pub fn with_encoder(
-    saved: SavedClassifier,
-    context: &Context,
-) -> Result<FewShotClassifier, Failure> {
-    let encoder = match &context.common.model {
-        Some(model) => context.encoder_of(model, &context.hub)?,
-        None => own_encoder(saved.encoder(), context)?,
-    };
-    Ok(saved.with_encoder(encoder)?)
+/// The encoder that is named, else that of the classifier.
+pub fn encoder_of(saved: &SavedClassifier, context: &Context) -> Result<Arc<Encoder>, Failure> {
+    match &context.common.model {
+        Some(model) => context.encoder_of(model, &context.hub),
+        None => own_encoder(saved.encoder(), context),
+    }
 }
 
 /// The encoder that a classifier was trained with.

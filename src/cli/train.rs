@@ -12,7 +12,6 @@ use super::context::Context;
 use super::failure::Failure;
 use super::interrupt::Polite;
 use super::options::{Examples, Fit};
-use super::progress::LearningBar;
 use super::unlabelled::Unlabelled;
 use super::{output, predict, stream};
 
@@ -28,7 +27,7 @@ pub struct Args {
     /// Folder to write; it appears whole or not at all
     #[arg(short, long, value_name = "DIR", required_unless_present = "from")]
     output: Option<PathBuf>,
-    /// Learn --examples on top of what a saved classifier knows, new labels among them, with its
+    /// Learn the examples of a saved classifier and --examples together, new labels among them, with its
     /// options; it is replaced unless --output names another folder
     #[arg(long = "continue", id = "from", value_name = "DIR", requires = "examples", conflicts_with_all = ["prompt", "Fit"])]
     from: Option<PathBuf>,
@@ -115,12 +114,23 @@ fn continued(
 ) -> Result<FewShotClassifier, Failure> {
     let saved = SavedClassifier::read(from)?;
     let dataset = all_examples(&saved, examples)?;
-    let classifier = predict::with_encoder(saved, context)?;
-    let mut bar = LearningBar::new(context.common.quiet);
-    let continued = classifier.continued(&dataset, &mut |progress| bar.fit(progress))?;
-    drop(bar);
-    classify::report(&continued, dataset.examples().len(), context);
-    Ok(continued)
+    let options = saved.options();
+    if let Some(start) = options.start.file().filter(|start| !start.exists()) {
+        return Err(start_gone(from, start));
+    }
+    let encoder = predict::encoder_of(&saved, context)?;
+    saved.check_encoder(&encoder)?;
+    classify::learn(encoder, &dataset, options, context)
+}
+
+fn start_gone(classifier: &Path, start: &Path) -> Failure {
+    let (classifier, start) = (classifier.display(), start.display());
+    Failure::Command {
+        message: format!("the start {start}, with which {classifier} was trained, is not there"),
+        hint: Some(format!(
+            "put it back, or train anew: fewshot train --examples {classifier}/examples.jsonl --examples FILE --output DIR"
+        )),
+    }
 }
 
 /// The classifier's examples and the new ones; what it knows already is not learned twice.

@@ -234,39 +234,61 @@ impl SavedClassifier {
         }
     }
 
-    /// Joins the classifier with its encoder.
+    /// How it was fitted.
+    #[must_use]
+    pub fn options(&self) -> &FitOptions {
+        &self.manifest.options
+    }
+
+    /// Whether it was trained with this encoder.
     ///
     /// # Errors
-    /// If the encoder's weights, tokenizer or pooling are not those that the classifier was trained with.
-    pub fn with_encoder(self, encoder: Arc<Encoder>) -> Result<FewShotClassifier> {
+    /// If the encoder's weights, tokenizer or pooling are other ones.
+    pub fn check_encoder(&self, encoder: &Encoder) -> Result<()> {
         let Manifest {
             encoder: expected,
             settings_sha256: settings,
             layers,
             width,
-            options,
-            seen,
             ..
-        } = self.manifest;
+        } = &self.manifest;
         let found = encoder.identity();
-        if found.sha256 != expected.sha256 || encoder.width() != width {
+        if found.sha256 != expected.sha256 || encoder.width() != *width {
             return Err(SaveError::OtherEncoder {
-                path: self.dir,
-                expected: expected.id,
-                expected_sha256: expected.sha256,
+                path: self.dir.clone(),
+                expected: expected.id.clone(),
+                expected_sha256: expected.sha256.clone(),
                 found: found.id.clone(),
                 found_sha256: found.sha256.clone(),
             }
             .into());
         }
-        if settings.is_some_and(|settings| settings != encoder.settings_sha256()) {
+        if settings
+            .as_ref()
+            .is_some_and(|settings| settings != encoder.settings_sha256())
+        {
             return Err(SaveError::OtherSettings {
-                path: self.dir,
+                path: self.dir.clone(),
                 encoder: found.id.clone(),
             }
             .into());
         }
         layers.indices(encoder.layers())?;
+        Ok(())
+    }
+
+    /// Joins the classifier with its encoder.
+    ///
+    /// # Errors
+    /// As [`check_encoder`](Self::check_encoder), and if its tuned layers do not fit.
+    pub fn with_encoder(self, encoder: Arc<Encoder>) -> Result<FewShotClassifier> {
+        self.check_encoder(&encoder)?;
+        let Manifest {
+            layers,
+            options,
+            seen,
+            ..
+        } = self.manifest;
         let encoder = match self.tuned {
             Some(bytes) => Arc::new(with_tuned(&encoder, &bytes, &self.dir.join(TUNED))?),
             None => encoder,

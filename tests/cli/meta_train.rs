@@ -72,6 +72,27 @@ fn a_start_is_made_used_and_kept_with_the_classifier() {
 }
 
 #[test]
+fn to_go_on_without_the_start_is_refused_with_a_cure() {
+    let folder = with_start();
+    folder
+        .run("train --head linear --start start.safetensors --examples few.jsonl --output saved")
+        .ok();
+    folder.write(
+        "more.jsonl",
+        example_lines(&[("a red rose", "plant"), ("the tree", "plant")]),
+    );
+    let more = "train --continue saved --examples more.jsonl --output more";
+    let start = folder.path("start.safetensors");
+    std::fs::rename(&start, folder.path("moved")).unwrap();
+    folder.run(more).failed(1).says(&[
+        "the start start.safetensors, with which saved was trained, is not there",
+        "hint: put it back, or train anew: fewshot train --examples saved/examples.jsonl --examples FILE --output DIR",
+    ]);
+    std::fs::rename(folder.path("moved"), &start).unwrap();
+    folder.run(more).ok();
+}
+
+#[test]
 fn a_benchmark_takes_a_start() {
     let folder = with_start();
     let line = "benchmark --train few.jsonl --test few.jsonl --shots 2 --seeds 2 --json";

@@ -53,9 +53,29 @@ fn the_upper_half_is_tuned_by_default_but_not_on_descriptions_alone() {
     classify("--prompt prompt.toml -v").says(&["0 layers tuned"]);
 }
 
-/// Its encoder has seen the old examples: none of them can judge the new head.
+/// To the last byte, tuned layers, calibration and all: nothing is forgotten, and no order of learning favoured.
 #[test]
-fn beyond_a_thousand_examples_a_tuned_classifier_goes_on_without_judging_itself() {
+fn a_classifier_that_goes_on_is_what_all_examples_at_once_make() {
+    let folder = Folder::new();
+    folder.write(
+        "more.jsonl",
+        example_lines(&[("the tree is green", "plant"), ("a red rose", "plant")]),
+    );
+    folder.run(&format!("{TRAIN} --tune 2")).ok();
+    let more = "train --continue saved --examples more.jsonl --output more";
+    folder.run(more).ok().says(&["before tuning"]);
+    folder
+        .run("train --head linear --examples few.jsonl --examples more.jsonl --tune 2 --output all")
+        .ok();
+    for part in ["classifier.json", "head.safetensors", "tuned.safetensors"] {
+        let bytes = |of: &str| std::fs::read(folder.path(&format!("{of}/{part}"))).unwrap();
+        assert!(bytes("more") == bytes("all"), "{part}");
+        assert!(bytes("more") != bytes("saved"), "{part}");
+    }
+}
+
+#[test]
+fn beyond_a_thousand_examples_a_tuned_classifier_goes_on_untuned() {
     let folder = Folder::new();
     folder
         .run("train --head linear --examples few.jsonl --output saved")
@@ -68,8 +88,12 @@ fn beyond_a_thousand_examples_a_tuned_classifier_goes_on_without_judging_itself(
     let outcome = folder
         .run("train -v --continue saved --examples more.jsonl")
         .ok();
-    assert!(!outcome.stderr.contains("held-out"), "{outcome:#?}");
-    outcome.says(&["0 layers tuned"]);
+    assert!(!outcome.stderr.contains("before tuning"), "{outcome:#?}");
+    outcome.says(&[
+        "0 layers tuned",
+        "--tune N tunes it all the same",
+        "accuracy on held-out examples",
+    ]);
 }
 
 #[test]
