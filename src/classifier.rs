@@ -126,7 +126,7 @@ pub(crate) enum Seen {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum FitProgress {
-    /// Examples and names are embedded; where there is a start to choose, some of them more than once.
+    /// Examples and names are embedded; where there is a start to choose and examples are more than 256, some of them twice.
     Embedding {
         /// Texts that are done.
         done: usize,
