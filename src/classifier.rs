@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::calibration::Calibration;
+use crate::co_training::Untuned;
 use crate::data::{Dataset, Example, LabelSet};
 use crate::encoder::{
-    Encoder, EncoderIdentity, LayerMix, Note, TuneProgress, TunedLayers, deduplicate,
+    Encoded, Encoder, EncoderIdentity, LayerMix, Note, TuneProgress, TunedLayers, deduplicate,
 };
 use crate::head::{HeadKind, HeadOptions};
 use crate::known::Known;
@@ -96,6 +97,8 @@ pub struct FewShotClassifier {
     pub(crate) encoder: Arc<Encoder>,
     pub(crate) layers: LayerMix,
     pub(crate) vectors: VectorClassifier,
+    /// What it would be if its encoder were not tuned, if it is and learns from texts without labels.
+    untuned: Option<Untuned>,
     pub(crate) options: FitOptions,
     pub(crate) examples: Vec<Example>,
     /// `[examples, width]`, as the encoder gives them; none for a loaded classifier.
@@ -193,9 +196,14 @@ impl FewShotClassifier {
             options
                 .tune
                 .options(&encoder, &lesson.layers, dataset, remaining, options.seed);
+        let mut before = None;
         let (encoder, embedded, vectors, seen) = match tuning {
             Some(tuning) => {
                 let held_out = held_out(&lesson, &untuned)?;
+                if started && !options.inductive {
+                    let head = options.head_for(started, dataset.labels().len());
+                    before = Some(Untuned::fit(&lesson, &encoder, &untuned, head)?);
+                }
                 clock.lap(|timing| &mut timing.head);
                 let texts = lesson.texts();
                 let encoder =
@@ -221,6 +229,7 @@ impl FewShotClassifier {
             encoder,
             layers: lesson.layers,
             vectors,
+            untuned: before,
             options: options.clone(),
             examples: dataset.examples().to_vec(),
             example_vectors: Some(embedded.examples),
@@ -233,11 +242,11 @@ impl FewShotClassifier {
         })
     }
 
-    /// Whether texts that are to be classified are worth learning from unasked: once the encoder is tuned
-    /// they bring nothing (`docs/results.md`), and answers would depend on each other for it.
+    /// Whether texts that are to be classified are worth learning from unasked: where the encoder was tuned without a
+    /// start, or the classifier was loaded, they bring nothing (`docs/results.md`), and answers would depend on each other for it.
     #[must_use]
     pub fn gains_from_texts(&self) -> bool {
-        !self.is_tuned() && !self.options.inductive
+        !self.options.inductive && (!self.is_tuned() || self.untuned.is_some())
     }
 
     /// Goes on learning from texts that nobody labelled, such as those that are to be classified next;
@@ -252,15 +261,24 @@ impl FewShotClassifier {
         if self.options.inductive || !self.vectors.can_adapt(texts.len(), head) {
             return Ok(false);
         }
-        let encoded = self.encoder.encode(&texts, &self.layers)?;
-        let head = self
-            .options
-            .head_for(self.started && !self.is_tuned(), self.labels().len());
-        let changed = self
-            .vectors
-            .adapt(&encoded.vectors, &head, self.options.seed)?;
+        let (encoded, changed) = match &mut self.untuned {
+            Some(untuned) => {
+                let classifier = (&*self.encoder, &self.layers, &mut self.vectors);
+                untuned.teach(&texts, classifier, &self.options)?
+            }
+            None => self.adapt_alone(&texts)?,
+        };
         self.known = Known::new(&texts, encoded);
         Ok(changed)
+    }
+
+    fn adapt_alone(&mut self, texts: &[&str]) -> Result<(Encoded, bool)> {
+        let encoded = self.encoder.encode(texts, &self.layers)?;
+        let on_start = self.started && !self.is_tuned();
+        let head = self.options.head_for(on_start, self.labels().len());
+        let seed = self.options.seed;
+        let changed = self.vectors.adapt(&encoded.vectors, &head, seed)?;
+        Ok((encoded, changed))
     }
 
     pub(crate) fn from_parts(
@@ -272,11 +290,12 @@ impl FewShotClassifier {
         seen: Seen,
     ) -> Self {
         let started = seen == Seen::Nothing && encoder.tuned().is_some();
-        let (example_vectors, suspects, timing, notes, known) = Default::default();
+        let (untuned, example_vectors, suspects, timing, notes, known) = Default::default();
         Self {
             encoder,
             layers,
             vectors,
+            untuned,
             options,
             examples,
             example_vectors,

@@ -40,6 +40,7 @@ pub mod active;
 mod calibration;
 mod cholesky;
 pub mod classifier;
+mod co_training;
 pub mod data;
 pub mod embedding_cache;
 pub mod encoder;

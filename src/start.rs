@@ -290,6 +290,8 @@ mod tests {
     use crate::classifier::FewShotClassifier;
     use crate::data::Example;
     use crate::hub::{HubOptions, resolve};
+    use crate::matrix::Matrix;
+    use crate::softmax::argmax;
     use crate::tune::Tune;
 
     fn tiny() -> Arc<Encoder> {
@@ -365,6 +367,7 @@ mod tests {
         assert!(classifier.gains_from_texts());
         let classifier = fitted(&knows, Tune::Layers(1));
         assert!(classifier.is_started() && classifier.is_tuned());
+        assert!(classifier.gains_from_texts());
         // Nor if it is the model itself; but where there is no start, all are.
         let other: Vec<usize> = (0..16).map(|at| at / 2 % 2).collect();
         let classifier = fitted(&other, Tune::Auto);
@@ -375,7 +378,39 @@ mod tests {
             ..FitOptions::default()
         };
         let classifier = FewShotClassifier::fit(tiny(), &task(), &options).expect("fitted");
-        assert!(classifier.is_tuned());
+        assert!(classifier.is_tuned() && !classifier.gains_from_texts());
+    }
+
+    /// From a start also a tuned classifier, by what it would be untuned; texts that it has learned from it knows.
+    #[test]
+    fn a_tuned_classifier_learns_from_texts() {
+        let words = [
+            "red", "tree", "house", "old", "walk", "green", "fish", "job",
+        ];
+        let text = |at: usize| {
+            let told = ["dog", "money"][at % 2];
+            let [a, b] = [at / 2 % 8, at / 16].map(|word| words[word]);
+            format!("{a} {b} {told} {a}")
+        };
+        let texts: Vec<String> = (0..60).map(text).collect();
+        let given = |classifier: &FewShotClassifier| {
+            let given = classifier.predict_proba(&texts).expect("vectors");
+            given.probabilities
+        };
+        let mut classifier = fitted(&task().classes(), Tune::Layers(1));
+        let before = given(&classifier);
+        assert!(!classifier.adapt(&texts[..49]).expect("vectors"));
+        assert!(given(&classifier) == before);
+        assert!(classifier.adapt(&texts).expect("vectors"));
+        let after = given(&classifier);
+        assert!(after != before);
+        let mut again = fitted(&task().classes(), Tune::Layers(1));
+        assert!(again.adapt(&texts).expect("vectors") && given(&again) == after);
+        let right = |given: &Matrix| {
+            let rows = given.iter_rows().enumerate();
+            rows.filter(|(at, row)| argmax(row) == at % 2).count()
+        };
+        assert!(right(&after) >= right(&before));
     }
 
     /// Neither the model's own vectors have it nor tuned ones, and what is named holds.

@@ -29,6 +29,9 @@ const SHARPNESS: f64 = 3.0;
 const SHARE: f64 = 0.5;
 /// What one guess counts at most beside an example, however few there are.
 const MOST: f64 = 0.1;
+/// The same for guesses that others made, which are less often wrong: chosen where they are pooled (`docs/tuning.md`).
+const TAUGHT_SHARPNESS: f64 = 2.0;
+const TAUGHT_SHARE: f64 = 2.0;
 /// A text is learned from if some example is as similar to it as, to this share of the examples, the
 /// most similar one of their class is at most. A half learned less from texts that do belong to a class.
 const FAR: f64 = 0.25;
@@ -90,8 +93,39 @@ pub(crate) fn adapt(
     Ok(adapted)
 }
 
+/// Fits a head with guesses that others made, as logits `[texts, ways]`, at those of the texts that are at the places
+/// `near`; none if this kind of head cannot, or there are no such texts. The temperature gives all texts the mean probability of the most
+/// probable class that the guesses have.
+///
+/// # Errors
+/// As [`HeadOptions::fit`].
+pub(crate) fn learn(
+    guesses: &Matrix,
+    near: &[usize],
+    support: &Support,
+    features: &Matrix,
+    options: &HeadOptions,
+    seed: u64,
+) -> Result<Option<Adapted>, HeadError> {
+    if near.is_empty() {
+        return Ok(None);
+    }
+    let rows = support.features().rows() as f64;
+    let learned_from = Guesses {
+        features: &features.select(near),
+        probabilities: &probabilities(&guesses.select(near), 1.0 / TAUGHT_SHARPNESS),
+        weight: (TAUGHT_SHARE * rows / features.rows() as f64).min(1.0),
+    };
+    let Some(head) = options.fit_with(support, &learned_from, seed)? else {
+        return Ok(None);
+    };
+    let confidence = mean_best(&probabilities(guesses, 1.0));
+    let temperature = temperature_for(&head.logits(features)?, confidence);
+    Ok(Some(Adapted { head, temperature }))
+}
+
 /// The texts that are no farther from the examples than most examples from those of their own class.
-fn near_examples(support: &Support, features: &Matrix) -> Vec<usize> {
+pub(crate) fn near_examples(support: &Support, features: &Matrix) -> Vec<usize> {
     let (examples, classes) = support.sample(COMPARED);
     let mut usual = nearest_of_own(&examples, &classes);
     usual.sort_by(f32::total_cmp);
@@ -224,6 +258,33 @@ mod tests {
             );
             assert!((old - new).abs() < 1e-3, "{old} {new}");
         }
+    }
+
+    /// Guesses that know better are learned from where they are near, and the head is as sure as they are.
+    #[test]
+    fn guesses_of_others_are_learned_from() {
+        let clouds = clouds(1, LEAST_SHOTS);
+        let (support, features) = (&clouds.support, &clouds.features);
+        let known = |&class: &usize| [[1.5f32, 0.0], [0.0, 1.5]][class];
+        let guesses: Vec<[f32; 2]> = clouds.truth.iter().map(known).collect();
+        let guesses = Matrix::from_rows(&guesses).expect("rows");
+        let all: Vec<usize> = (0..400).collect();
+        for kind in [HeadKind::Linear, HeadKind::Mlp] {
+            let options = options(kind);
+            let before = options.fit(support, 1).expect("fits");
+            let learn = |near: &[usize]| {
+                learn(&guesses, near, support, features, &options, 1).expect("fits")
+            };
+            let taught = learn(&all).expect("this kind can");
+            assert!(accuracy(&*taught.head, &clouds) > accuracy(&*before, &clouds) + 0.05);
+            let logits = taught.head.logits(features).expect("same width");
+            let confidence = mean_best(&probabilities(&logits, taught.temperature));
+            assert!((confidence - mean_best(&probabilities(&guesses, 1.0))).abs() < 1e-3);
+            assert!(learn(&[]).is_none());
+        }
+        let prototype = options(HeadKind::Prototype);
+        let learned = learn(&guesses, &all, support, features, &prototype, 1);
+        assert!(learned.expect("fits").is_none());
     }
 
     /// Texts in another direction than all examples: half of what is to be classified.

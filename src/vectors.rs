@@ -101,12 +101,47 @@ impl VectorClassifier {
         let (features, temperature) = (self.features(vectors)?, self.calibration.temperature);
         let adapted =
             unlabelled::adapt(&*self.head, temperature, support, &features, options, seed)?;
+        Ok(self.becomes(adapted))
+    }
+
+    /// The rows of `vectors` that are like an example: whether others belong to one of the classes is not told.
+    ///
+    /// # Errors
+    /// If the width is another than at the fit.
+    pub(crate) fn near_examples(&self, vectors: &Matrix) -> Result<Vec<usize>, HeadError> {
+        let features = self.features(vectors)?;
+        let near = |support| unlabelled::near_examples(support, &features);
+        Ok(self.support.as_ref().map(near).unwrap_or_default())
+    }
+
+    /// As [`adapt`](Self::adapt), once, from guesses that are made elsewhere, as logits `[texts, ways]`, at the texts
+    /// at the places `near`.
+    ///
+    /// # Errors
+    /// If the width is another than at the fit.
+    pub(crate) fn learn(
+        &mut self,
+        vectors: &Matrix,
+        near: &[usize],
+        guesses: &Matrix,
+        options: &HeadOptions,
+        seed: u64,
+    ) -> Result<bool, HeadError> {
+        let Some(support) = &self.support else {
+            return Ok(false);
+        };
+        let features = self.features(vectors)?;
+        let taught = unlabelled::learn(guesses, near, support, &features, options, seed)?;
+        Ok(self.becomes(taught))
+    }
+
+    fn becomes(&mut self, adapted: Option<Adapted>) -> bool {
         let changed = adapted.is_some();
         if let Some(Adapted { head, temperature }) = adapted {
             self.head = head;
             self.calibration.temperature = temperature;
         }
-        Ok(changed)
+        changed
     }
 
     /// The class names, in the order of the probabilities.

@@ -17,8 +17,9 @@ use super::{classify, output, predict};
 
 /// Learn from a few examples, or load a classifier, and report how well it labels a test set.
 ///
-/// Learned from --examples and not tuned, it also learns from the test texts, 50 or more, without their labels, as
-/// `fewshot classify` does with the texts that it is given, unless --inductive is there. A loaded classifier does not.
+/// Learned from --examples, it also learns from the test texts, 50 or more, without their labels, as `fewshot
+/// classify` does with the texts that it is given, unless --inductive is there or the encoder is tuned without a start.
+/// A loaded classifier does not.
 ///
 /// Every figure comes with a 95 % bootstrap interval over the test texts; where a figure is 0 or 100 %, Wilson's is in
 /// its place, but not for MCC.

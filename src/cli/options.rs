@@ -219,8 +219,8 @@ pub struct Fit {
     /// (their mean)
     #[arg(long, value_name = "KIND", default_value = "reptile", value_parser = parse_averaging)]
     pub averaging: Averaging,
-    /// Learn from the labelled texts only. Otherwise, with four or more examples a label and where the encoder is not
-    /// tuned, `classify`, `evaluate` and `benchmark` learn from the texts that they label too, where these are 50 or
+    /// Learn from the labelled texts only. Otherwise, with four or more examples a label and unless the encoder is
+    /// tuned without a start, `classify`, `evaluate` and `benchmark` learn from the texts that they label too, where these are 50 or
     /// more in a file, so that an answer depends on the others; `train` from those of --unlabelled only
     #[arg(long)]
     pub inductive: bool,

@@ -19,7 +19,7 @@ use super::output;
 #[command(next_help_heading = "Training")]
 pub struct Unlabelled {
     /// Learn from the first texts of this file too, which nobody labelled: .jsonl, .csv, .tsv, .txt or
-    /// .json, also .gz and .zst. Helps where the encoder is not tuned
+    /// .json, also .gz and .zst. Helps unless the encoder is tuned without a start
     #[arg(long, value_name = "FILE", conflicts_with = "inductive")]
     pub unlabelled: Option<PathBuf>,
 }

@@ -116,7 +116,7 @@ fn few_texts_and_standard_input_change_nothing() {
 
 /// Unless they are named.
 #[test]
-fn a_tuned_classifier_answers_each_text_by_itself() {
+fn a_classifier_tuned_without_a_start_answers_each_text_by_itself() {
     let folder = folder();
     let run = |options: &str| {
         let line =
