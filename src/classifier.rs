@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::calibration::Calibration;
-use crate::co_training::Untuned;
+use crate::co_training::Teacher;
 use crate::data::{Dataset, Example, LabelSet};
 use crate::encoder::{
     Encoded, Encoder, EncoderIdentity, LayerMix, Note, TuneProgress, TunedLayers, deduplicate,
@@ -97,8 +97,9 @@ pub struct FewShotClassifier {
     pub(crate) encoder: Arc<Encoder>,
     pub(crate) layers: LayerMix,
     pub(crate) vectors: VectorClassifier,
-    /// What it would be if its encoder were not tuned, if it is and learns from texts without labels.
-    untuned: Option<Untuned>,
+    /// From whom it learns what texts without labels say, if it was tuned from a start and may; this keeps the encoder of
+    /// before, whose upper layers are its own.
+    teacher: Option<Teacher>,
     pub(crate) options: FitOptions,
     pub(crate) examples: Vec<Example>,
     /// `[examples, width]`, as the encoder gives them; none for a loaded classifier.
@@ -196,13 +197,13 @@ impl FewShotClassifier {
             options
                 .tune
                 .options(&encoder, &lesson.layers, dataset, remaining, options.seed);
-        let mut before = None;
+        let mut teacher = None;
         let (encoder, embedded, vectors, seen) = match tuning {
             Some(tuning) => {
                 let held_out = held_out(&lesson, &untuned)?;
-                if started && !options.inductive {
-                    let head = options.head_for(started, dataset.labels().len());
-                    before = Some(Untuned::fit(&lesson, &encoder, &untuned, head)?);
+                if started && lesson.learns_from_texts() {
+                    let head = options.head.on_start(dataset.labels().len());
+                    teacher = Some(Teacher::fit(&lesson, &encoder, &untuned, head)?);
                 }
                 clock.lap(|timing| &mut timing.head);
                 let texts = lesson.texts();
@@ -229,7 +230,7 @@ impl FewShotClassifier {
             encoder,
             layers: lesson.layers,
             vectors,
-            untuned: before,
+            teacher,
             options: options.clone(),
             examples: dataset.examples().to_vec(),
             example_vectors: Some(embedded.examples),
@@ -243,14 +244,16 @@ impl FewShotClassifier {
     }
 
     /// Whether texts that are to be classified are worth learning from unasked: where the encoder was tuned without a
-    /// start, or the classifier was loaded, they bring nothing (`docs/results.md`), and answers would depend on each other for it.
+    /// start they bring nothing (`docs/tuning.md`), and answers would depend on each other for it. Whether enough is there to
+    /// learn from, [`adapt`](Self::adapt) says.
     #[must_use]
     pub fn gains_from_texts(&self) -> bool {
-        !self.options.inductive && (!self.is_tuned() || self.untuned.is_some())
+        !self.options.inductive && (!self.is_tuned() || self.teacher.is_some())
     }
 
     /// Goes on learning from texts that nobody labelled, such as those that are to be classified next;
-    /// their vectors are kept, so that to classify them then costs nothing. Says whether anything
+    /// their vectors are kept, so that to classify them then costs nothing. One whose encoder was tuned from a start is taught
+    /// by logistic regression on the vectors of before, which learns from the texts first. Says whether anything
     /// changed: not with [`FitOptions::inductive`], nor where [`VectorClassifier::adapt`] cannot.
     ///
     /// # Errors
@@ -261,10 +264,10 @@ impl FewShotClassifier {
         if self.options.inductive || !self.vectors.can_adapt(texts.len(), head) {
             return Ok(false);
         }
-        let (encoded, changed) = match &mut self.untuned {
-            Some(untuned) => {
+        let (encoded, changed) = match &mut self.teacher {
+            Some(teacher) => {
                 let classifier = (&*self.encoder, &self.layers, &mut self.vectors);
-                untuned.teach(&texts, classifier, &self.options)?
+                teacher.teach(&texts, classifier, &self.options)?
             }
             None => self.adapt_alone(&texts)?,
         };
@@ -290,12 +293,12 @@ impl FewShotClassifier {
         seen: Seen,
     ) -> Self {
         let started = seen == Seen::Nothing && encoder.tuned().is_some();
-        let (untuned, example_vectors, suspects, timing, notes, known) = Default::default();
+        let (teacher, example_vectors, suspects, timing, notes, known) = Default::default();
         Self {
             encoder,
             layers,
             vectors,
-            untuned,
+            teacher,
             options,
             examples,
             example_vectors,

@@ -1,13 +1,13 @@
-//! What a tuned classifier learns from texts that nobody labelled: it guesses them together with the classifier
-//! that it would be if it were not tuned.
+//! What a classifier whose encoder was tuned from a start learns from texts that nobody labelled: its guesses and
+//! those of logistic regression on the vectors of before, pooled.
 //!
-//! Its own guesses teach it nothing, since tuning has pulled its vectors to them. Vectors that were not tuned show
-//! how the texts lie; the classifier on these learns from them first ([`crate::unlabelled`]).
+//! Its own guesses alone teach it nothing: tuning has pulled the vectors apart by what it answers. Those of before
+//! show how the texts lie, and the teacher, fitted on them, learns from the texts first ([`crate::unlabelled`]).
 //!
 //! # Source
 //! Blum & Mitchell 1998, "Combining labeled and unlabeled data with co-training" (two views of a text teach each
-//! other); Genest & Zidek 1986, "Combining probability distributions" (the logarithmic pool). The other one's share was
-//! chosen on halves of the training parts of sixteen sets (`docs/tuning.md`).
+//! other); Genest & Zidek 1986, "Combining probability distributions" (the logarithmic pool). The teacher's share was
+//! chosen on halves of the training parts of ten sets (`docs/tuning.md`).
 
 use std::sync::Arc;
 
@@ -19,19 +19,19 @@ use crate::lesson::{Embedded, Lesson};
 use crate::matrix::Matrix;
 use crate::vectors::VectorClassifier;
 
-/// What the untuned classifier's guess counts in the pool; the tuned one's counts the rest. With a half most sets gain
+/// What the teacher's guess counts in the pool; the tuned classifier's counts the rest. With a half most sets gain
 /// more, but one of six labels loses 0.8 points.
 const SHARE: f32 = 1.0 / 3.0;
 
-/// A classifier as it would be if its encoder were not tuned.
-pub(crate) struct Untuned {
+/// Logistic regression on the vectors of an encoder before it was tuned.
+pub(crate) struct Teacher {
     encoder: Arc<Encoder>,
     vectors: VectorClassifier,
     head: HeadOptions,
 }
 
-impl Untuned {
-    /// Fits logistic regression on what the untuned encoder says of the examples and the names.
+impl Teacher {
+    /// Fits it on what the encoder says of the examples and the names; `head` is that of vectors of a start.
     pub fn fit(
         lesson: &Lesson,
         encoder: &Arc<Encoder>,
@@ -53,7 +53,7 @@ impl Untuned {
     /// what the tuned encoder says of the texts, and whether anything changed.
     ///
     /// # Errors
-    /// If an encoder gives NaN or infinite values.
+    /// If an encoder gives NaN or infinite values, or a head cannot be fitted.
     pub fn teach(
         &mut self,
         texts: &[&str],
@@ -72,16 +72,16 @@ impl Untuned {
         );
         let near = self.vectors.near_examples(&own)?;
         let (head, seed) = (&options.head, options.seed);
-        let changed = tuned.learn(&encoded.vectors, &near, &guesses, head, seed)?;
+        let changed = tuned.learn_guesses(&encoded.vectors, &near, &guesses, head, seed)?;
         Ok((encoded, changed))
     }
 }
 
 /// The logarithmic pool of two guesses at the same texts, as logits: `[texts, ways]`, like both.
-fn pool(tuned: &Matrix, untuned: &Matrix) -> Matrix {
+fn pool(tuned: &Matrix, teacher: &Matrix) -> Matrix {
     let log = |probability: f32| probability.max(1e-6).ln();
-    let pairs = tuned.values().iter().zip(untuned.values());
-    let logits = pairs.map(|(&tuned, &untuned)| (1.0 - SHARE) * log(tuned) + SHARE * log(untuned));
+    let pairs = tuned.values().iter().zip(teacher.values());
+    let logits = pairs.map(|(&tuned, &teacher)| (1.0 - SHARE) * log(tuned) + SHARE * log(teacher));
     Matrix::from_values(tuned.columns(), logits.collect()).unwrap_or_default()
 }
 

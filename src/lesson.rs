@@ -10,6 +10,7 @@ use crate::head::{HeadError, HeadKind, HeadOptions};
 use crate::leave_one_out;
 use crate::matrix::Matrix;
 use crate::prompt::label_names;
+use crate::unlabelled;
 use crate::vectors::VectorClassifier;
 
 /// Told how far a fit has come.
@@ -58,6 +59,15 @@ impl<'d> Lesson<'d> {
                 false => Vec::new(),
             },
         }
+    }
+
+    /// Whether the head can learn from texts without labels, and examples are enough for it.
+    pub fn learns_from_texts(&self) -> bool {
+        let (examples, ways) = (self.dataset.examples().len(), self.dataset.labels().len());
+        let options = self.options;
+        !options.inductive
+            && options.head.learns_from_guesses()
+            && unlabelled::enough_examples(examples, ways)
     }
 
     /// The examples' texts, then the names'.

@@ -430,7 +430,8 @@ mod tests {
         };
         assert!(usual(&knows, Tune::Off, 3.0) && !usual(&knows, Tune::Off, 10.0));
         assert!(usual(&other, Tune::Off, 10.0) && !usual(&other, Tune::Off, 3.0));
-        assert!(usual(&knows, Tune::Layers(1), 10.0));
+        let tuned = |strength| given(&knows, Tune::Layers(1), strength)[0].clone();
+        assert!(tuned(None) == tuned(Some(10.0)));
     }
 
     #[test]

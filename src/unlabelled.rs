@@ -1,14 +1,14 @@
 //! Learning from texts that nobody labelled, such as those that are to be classified.
 //!
 //! The head guesses probabilities for them, is fitted on the support set and the guesses together, and
-//! guesses again: logistic regression by classification EM with soft classes. The guesses weigh little
-//! beside the support set, and no share of the classes is assumed. Texts that are like no example may
+//! guesses again: logistic regression by classification EM with soft classes. A head's own guesses weigh little
+//! beside the support set, those pooled with a teacher's ([`crate::co_training`]) more, and no share of the classes is assumed. Texts that are like no example may
 //! belong to none of the classes: nothing is learned from them.
 //!
 //! # Source
 //! Amini & Gallinari 2002, "Semi-supervised logistic regression"; Nigam et al. 2000, "Text classification
 //! from labeled and unlabeled documents using EM", section 5.3.2 (the weight of the unlabelled). Rounds
-//! and weights were chosen on the training parts of fifteen public sets (`docs/results.md`).
+//! and weights of own guesses were chosen on the training parts of fifteen public sets (`docs/results.md`).
 
 use crate::head::{Guesses, Head, HeadError, HeadOptions};
 use crate::matrix::Matrix;
@@ -29,9 +29,13 @@ const SHARPNESS: f64 = 3.0;
 const SHARE: f64 = 0.5;
 /// What one guess counts at most beside an example, however few there are.
 const MOST: f64 = 0.1;
-/// The same for guesses that others made, which are less often wrong: chosen where they are pooled (`docs/tuning.md`).
+/// [`SHARPNESS`] of guesses that are pooled with a teacher's; this and the next were chosen on halves of the training
+/// parts of ten sets (`docs/tuning.md`).
 const TAUGHT_SHARPNESS: f64 = 2.0;
+/// [`SHARE`] of these.
 const TAUGHT_SHARE: f64 = 2.0;
+/// [`MOST`] of these: a guess is no example.
+const TAUGHT_MOST: f64 = 0.5;
 /// A text is learned from if some example is as similar to it as, to this share of the examples, the
 /// most similar one of their class is at most. A half learned less from texts that do belong to a class.
 const FAR: f64 = 0.25;
@@ -93,13 +97,13 @@ pub(crate) fn adapt(
     Ok(adapted)
 }
 
-/// Fits a head with guesses that others made, as logits `[texts, ways]`, at those of the texts that are at the places
+/// Fits a head with guesses that are pooled with a teacher's, as logits `[texts, ways]`, at those of the texts that are at the places
 /// `near`; none if this kind of head cannot, or there are no such texts. The temperature gives all texts the mean probability of the most
 /// probable class that the guesses have.
 ///
 /// # Errors
 /// As [`HeadOptions::fit`].
-pub(crate) fn learn(
+pub(crate) fn learn_guesses(
     guesses: &Matrix,
     near: &[usize],
     support: &Support,
@@ -114,7 +118,7 @@ pub(crate) fn learn(
     let learned_from = Guesses {
         features: &features.select(near),
         probabilities: &probabilities(&guesses.select(near), 1.0 / TAUGHT_SHARPNESS),
-        weight: (TAUGHT_SHARE * rows / features.rows() as f64).min(1.0),
+        weight: (TAUGHT_SHARE * rows / features.rows() as f64).min(TAUGHT_MOST),
     };
     let Some(head) = options.fit_with(support, &learned_from, seed)? else {
         return Ok(None);
@@ -155,7 +159,12 @@ fn nearest_of_own(examples: &Matrix, classes: &[usize]) -> Vec<f32> {
 
 /// Whether so many texts, beside this support set, are worth learning from.
 pub(crate) fn enough(support: &Support, texts: usize) -> bool {
-    texts >= LEAST && support.examples() >= LEAST_SHOTS * support.ways()
+    texts >= LEAST && enough_examples(support.examples(), support.ways())
+}
+
+/// Whether so many examples of so many classes can make guesses that are worth learning from.
+pub(crate) fn enough_examples(examples: usize, ways: usize) -> bool {
+    examples >= LEAST_SHOTS * ways
 }
 
 /// The mean probability of the most probable class.
@@ -262,7 +271,7 @@ mod tests {
 
     /// Guesses that know better are learned from where they are near, and the head is as sure as they are.
     #[test]
-    fn guesses_of_others_are_learned_from() {
+    fn pooled_guesses_are_learned_from() {
         let clouds = clouds(1, LEAST_SHOTS);
         let (support, features) = (&clouds.support, &clouds.features);
         let known = |&class: &usize| [[1.5f32, 0.0], [0.0, 1.5]][class];
@@ -273,7 +282,7 @@ mod tests {
             let options = options(kind);
             let before = options.fit(support, 1).expect("fits");
             let learn = |near: &[usize]| {
-                learn(&guesses, near, support, features, &options, 1).expect("fits")
+                learn_guesses(&guesses, near, support, features, &options, 1).expect("fits")
             };
             let taught = learn(&all).expect("this kind can");
             assert!(accuracy(&*taught.head, &clouds) > accuracy(&*before, &clouds) + 0.05);
@@ -281,9 +290,11 @@ mod tests {
             let confidence = mean_best(&probabilities(&logits, taught.temperature));
             assert!((confidence - mean_best(&probabilities(&guesses, 1.0))).abs() < 1e-3);
             assert!(learn(&[]).is_none());
+            let some = learn(&all[..40]).expect("this kind can");
+            assert!(some.head.logits(features).expect("same width") != logits);
         }
         let prototype = options(HeadKind::Prototype);
-        let learned = learn(&guesses, &all, support, features, &prototype, 1);
+        let learned = learn_guesses(&guesses, &all, support, features, &prototype, 1);
         assert!(learned.expect("fits").is_none());
     }
 

@@ -101,7 +101,7 @@ impl VectorClassifier {
         let (features, temperature) = (self.features(vectors)?, self.calibration.temperature);
         let adapted =
             unlabelled::adapt(&*self.head, temperature, support, &features, options, seed)?;
-        Ok(self.becomes(adapted))
+        Ok(self.take(adapted))
     }
 
     /// The rows of `vectors` that are like an example: whether others belong to one of the classes is not told.
@@ -114,12 +114,12 @@ impl VectorClassifier {
         Ok(self.support.as_ref().map(near).unwrap_or_default())
     }
 
-    /// As [`adapt`](Self::adapt), once, from guesses that are made elsewhere, as logits `[texts, ways]`, at the texts
-    /// at the places `near`.
+    /// As [`adapt`](Self::adapt), once, from guesses that are pooled with a teacher's, as logits `[texts, ways]`, at the
+    /// texts at the places `near`.
     ///
     /// # Errors
     /// If the width is another than at the fit.
-    pub(crate) fn learn(
+    pub(crate) fn learn_guesses(
         &mut self,
         vectors: &Matrix,
         near: &[usize],
@@ -131,11 +131,11 @@ impl VectorClassifier {
             return Ok(false);
         };
         let features = self.features(vectors)?;
-        let taught = unlabelled::learn(guesses, near, support, &features, options, seed)?;
-        Ok(self.becomes(taught))
+        let taught = unlabelled::learn_guesses(guesses, near, support, &features, options, seed)?;
+        Ok(self.take(taught))
     }
 
-    fn becomes(&mut self, adapted: Option<Adapted>) -> bool {
+    fn take(&mut self, adapted: Option<Adapted>) -> bool {
         let changed = adapted.is_some();
         if let Some(Adapted { head, temperature }) = adapted {
             self.head = head;

@@ -162,3 +162,26 @@ fn what_cannot_be_read_is_named() {
         .failed(2)
         .says(&["--unlabelled", "--inductive"]);
 }
+
+/// Taught by what it was before; what it saves has learned too.
+#[test]
+fn a_classifier_tuned_from_a_start_learns_from_texts() {
+    let folder = folder();
+    let run = |line: &str| folder.run(line).ok().stdout;
+    run("meta-train --tasks four.jsonl --output start.safetensors");
+    let options = "--head linear --tune 1 --start start.safetensors --examples four.jsonl";
+    let classify = |more: &str| run(&format!("classify {options} {more}"));
+    let default = folder.run(&format!("classify {options} many.txt -v")).ok();
+    default.says(&[
+        "what the encoder learned from other tasks is",
+        "texts without labels embedded and learned from",
+    ]);
+    assert_eq!(classify("many.txt"), classify("many.txt"));
+    assert_ne!(classify("many.txt"), classify("many.txt --inductive"));
+    let few = classify("new.txt");
+    assert_eq!(few, classify("new.txt --inductive"));
+    run(&format!(
+        "train {options} --unlabelled many.txt --output saved"
+    ));
+    assert_ne!(run("predict --classifier saved new.txt"), few);
+}
