@@ -148,7 +148,7 @@ pub struct FitTiming {
     pub tune: Duration,
     /// Embedding the examples, and looking for wrong labels among them.
     pub encode: Duration,
-    /// Training and calibrating the head.
+    /// Training and calibrating the head, and fitting the one that teaches a tuned classifier.
     pub head: Duration,
 }
 

@@ -95,12 +95,10 @@ impl VectorClassifier {
         options: &HeadOptions,
         seed: u64,
     ) -> Result<bool, HeadError> {
-        let Some(support) = &self.support else {
-            return Ok(false);
-        };
-        let (features, temperature) = (self.features(vectors)?, self.calibration.temperature);
-        let adapted =
-            unlabelled::adapt(&*self.head, temperature, support, &features, options, seed)?;
+        let (head, temperature) = (&*self.head, self.calibration.temperature);
+        let adapted = self.refit(vectors, |support, features| {
+            unlabelled::adapt(head, temperature, support, features, options, seed)
+        })?;
         Ok(self.take(adapted))
     }
 
@@ -127,14 +125,25 @@ impl VectorClassifier {
         options: &HeadOptions,
         seed: u64,
     ) -> Result<bool, HeadError> {
-        let Some(support) = &self.support else {
-            return Ok(false);
-        };
-        let features = self.features(vectors)?;
-        let taught = unlabelled::learn_guesses(guesses, near, support, &features, options, seed)?;
+        let taught = self.refit(vectors, |support, features| {
+            unlabelled::learn_guesses(guesses, near, support, features, options, seed)
+        })?;
         Ok(self.take(taught))
     }
 
+    /// What `fit` makes of the support set and the features of vectors; none of a loaded classifier, which has no
+    /// support set.
+    fn refit(
+        &self,
+        vectors: &Matrix,
+        fit: impl FnOnce(&Support, &Matrix) -> Result<Option<Adapted>, HeadError>,
+    ) -> Result<Option<Adapted>, HeadError> {
+        let features = self.features(vectors)?;
+        let support = self.support.as_ref();
+        support.map_or(Ok(None), |support| fit(support, &features))
+    }
+
+    /// Takes the new head, if there is one, and says whether.
     fn take(&mut self, adapted: Option<Adapted>) -> bool {
         let changed = adapted.is_some();
         if let Some(Adapted { head, temperature }) = adapted {
